@@ -1,0 +1,93 @@
+/* log.c - the log above the snapshot.
+ *
+ *     snapshot.index                commit        saved           last
+ *     ------|---------------------------|-------------|---------------|
+ *      gone | log[0] ...                                              |
+ *           | log_write[0] <= ...     <= durable      |  > durable    |
+ *
+ * Each entry remembers the write that holds it, and is durable when that write is: not when the
+ * disk once held an entry of that index and term.
+ *   1. Entry 6 of term 2 is written (write 1); a leader of term 4 overwrites it (write 2); a late
+ *      message of term 2 cannot come, but a leader with the old entry can be elected later and
+ *      rewrite 6 of term 2 (write 3).
+ *   2. Write 1 is reported. Entry 6 of term 2 was stored, and is what the log holds, but write 2 is
+ *      about to take it off the disk again.
+ *   3. log_write of entry 6 is 3, so it does not count before write 3 is reported. */
+#include <assert.h>
+#include <string.h>
+
+#include "state.h"
+
+static uint32_t slot(const struct raft *r, raft_index index) {
+    assert(index > r->snapshot.index);
+    assert(index - r->snapshot.index <= RAFT_LOG_MAX);
+    return (uint32_t)(index - r->snapshot.index - 1);
+}
+
+const struct raft_entry *raft_entry_at(const struct raft *r, raft_index index) {
+    assert(index <= r->last);
+    return &r->log[slot(r, index)];
+}
+
+raft_term raft_log_term(const struct raft *r, raft_index index) {
+    if (index == r->snapshot.index) return r->snapshot.term;
+    return raft_entry_at(r, index)->term;
+}
+
+bool raft_log_matches(const struct raft *r, raft_index index, raft_term term) {
+    if (index < r->snapshot.index || index > r->last) return false;
+    return raft_log_term(r, index) == term;
+}
+
+bool raft_log_full(const struct raft *r) { return r->last - r->snapshot.index == RAFT_LOG_MAX; }
+
+raft_index raft_log_match_hint(const struct raft *r, raft_index index, raft_term term) {
+    assert(index <= r->last);
+    while (index > r->commit && raft_log_term(r, index) > term) index--;
+    return index;
+}
+
+void raft_log_put(struct raft *r, struct raft_entry entry, raft_index index,
+                  struct raft_effects *out) {
+    assert(index > r->commit); /* What is committed is never rewritten. */
+    assert(index <= r->last + 1);
+    if (index <= r->last) assert(r->role != RAFT_LEADER); /* Leader Append-Only (5.3). */
+    uint32_t i = slot(r, index);
+    r->log[i] = entry;
+    r->log_write[i] = raft_write_open(r, out);
+    r->last = index;
+    if (r->saved >= index) r->saved = index - 1;
+    if (out->save_from == 0 || out->save_from > index) out->save_from = index;
+}
+
+static void save_snapshot(struct raft *r, struct raft_snapshot snapshot, struct raft_effects *out) {
+    r->snapshot = snapshot;
+    r->snapshot_write = raft_write_open(r, out);
+    out->save_snapshot = true;
+}
+
+void raft_log_compact(struct raft *r, struct raft_snapshot snapshot, struct raft_effects *out) {
+    assert(snapshot.index <= r->saved && snapshot.index <= r->commit);
+    uint32_t from = slot(r, snapshot.index) + 1;
+    raft_index kept = r->last - snapshot.index;
+    memmove(r->log, r->log + from, kept * sizeof r->log[0]);
+    memmove(r->log_write, r->log_write + from, kept * sizeof r->log_write[0]);
+    save_snapshot(r, snapshot, out);
+}
+
+void raft_log_install(struct raft *r, struct raft_snapshot snapshot, struct raft_effects *out) {
+    assert(snapshot.index > r->commit);
+    r->last = snapshot.index;
+    r->saved = snapshot.index;
+    save_snapshot(r, snapshot, out);
+    out->save_from = snapshot.index + 1;
+}
+
+raft_write raft_log_write(const struct raft *r, raft_index index) {
+    if (index <= r->snapshot.index) return r->snapshot_write;
+    return r->log_write[slot(r, index)];
+}
+
+void raft_log_saved(struct raft *r) {
+    while (r->saved < r->last && raft_log_write(r, r->saved + 1) <= r->durable) r->saved++;
+}

@@ -1,0 +1,162 @@
+/* check.c - the table of checks, and who looks at which fact. */
+#include "check.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shadow.h"
+
+const struct check check_table[CHECK_COUNT] = {
+    [CHECK_ELECTION_SAFETY] = {"election-safety", "5.2", "at most one leader for a term, ever"},
+    [CHECK_LEADER_APPEND_ONLY] = {"leader-append-only", "5.3",
+                                  "a leader never changes or drops an entry of its own log"},
+    [CHECK_LOG_MATCHING] = {"log-matching", "5.3",
+                            "entries of the same index and term have the same past"},
+    [CHECK_LEADER_COMPLETENESS] = {"leader-completeness", "5.4",
+                                   "a leader has all that was committed in earlier terms"},
+    [CHECK_STATE_MACHINE_SAFETY] = {"state-machine-safety", "5.4.3",
+                                    "commit and apply follow one chain, in order, without gaps"},
+    [CHECK_COMMIT_QUORUM] = {"commit-quorum", "5.4.2",
+                             "a leader commits what a quorum has synced, of its own term"},
+    [CHECK_COMMITTED_DURABILITY] = {"committed-durability", "5.4.1",
+                                    "no log that lacks a committed entry could win an election"},
+    [CHECK_VOTE_ONCE] = {"vote-once", "5.2",
+                         "the disk keeps a vote, and holds what a packet promises when it leaves"},
+    [CHECK_MONOTONIC] = {"monotonic", "5.1",
+                         "term, commit and match never fall; next is above match"},
+    [CHECK_MATCH_TRUTH] = {"match-truth", "5.3", "a leader's match is durable on the peer"},
+    [CHECK_RECOVERY] = {"recovery", "5.1",
+                        "a restart reads what was synced, then a prefix of what was pending"},
+    [CHECK_ACKNOWLEDGED] = {"acknowledged", "8", "a command is committed when its client is told"},
+    [CHECK_SHADOW] = {"shadow", "5.3", "logs change only as the node's effects declare"},
+    [CHECK_PROGRESS] = {"progress", "5.2",
+                        "once faults end, the cluster elects, commits, converges"},
+};
+
+bool check_find(const char *name, enum check_id *out) {
+    for (int i = 0; i < CHECK_COUNT; i++) {
+        if (strcmp(check_table[i].name, name) != 0) continue;
+        *out = (enum check_id)i;
+        return true;
+    }
+    return false;
+}
+
+struct checks *checks_new(void) {
+    return calloc(1, sizeof(struct checks));
+}
+
+void checks_free(struct checks *k) { free(k); }
+
+static void reset_node(struct node_shadow *n) {
+    n->is_alive = false;
+    n->applied = 0;
+    n->term = 0;
+    n->vote = 0;
+    n->snapshot = (struct node_snapshot){0};
+    n->first = 0;
+    n->pending = 0;
+    n->memory.base = n->memory.last = 0;
+    n->memory.base_record = HISTORY_ROOT;
+    n->disk.base = n->disk.last = 0;
+    n->disk.base_record = HISTORY_ROOT;
+}
+
+void checks_reset(struct checks *k, uint32_t enabled, uint32_t node_count) {
+    uint64_t terms = k->term_max < CHECK_TERMS_MAX ? k->term_max + 1 : CHECK_TERMS_MAX;
+    memset(k->leaders, 0, terms * sizeof k->leaders[0]);
+    k->enabled = enabled;
+    k->violation.is_found = false;
+    k->undecided = NULL;
+    k->compare_at = 0;
+    k->node_count = (node_id)node_count;
+    k->chain_last = 0;
+    k->term_max = 0;
+    k->electable = (struct log_key){0, 0};
+    history_reset(&k->history);
+    *chain_at(k, 0) = (struct chain_entry){.record = HISTORY_ROOT};
+    for (node_id id = 1; id <= k->node_count; id++) reset_node(&k->nodes[id]);
+}
+
+void check_fail(struct checks *k, const struct cluster *c, enum check_id check, const char *format,
+                ...) {
+    if (!(k->enabled >> check & 1)) return;
+    if (k->violation.is_found && k->violation.check <= check) return;
+    k->violation.is_found = true;
+    k->violation.check = check;
+    k->violation.step = c->steps;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(k->violation.text, sizeof k->violation.text, format, args);
+    va_end(args);
+}
+
+static void observe_step(struct checks *k, const struct cluster *c, const struct change *change,
+                         node_id id) {
+    check_log_step(k, c, change, id);
+    check_election_step(k, c, &change->before, id);
+    check_commit_step(k, c, change, id);
+}
+
+static void observe(struct checks *k, const struct cluster *c, const struct change *change,
+                    const struct fact *fact) {
+    switch (fact->type) {
+    case FACT_STEP: observe_step(k, c, change, fact->node); return;
+    case FACT_WRITE:
+    case FACT_DURABLE:
+    case FACT_LEAVE: check_disk_fact(k, c, change, fact); return;
+    case FACT_RESTORE:
+    case FACT_APPLY:
+    case FACT_ANSWER: check_commit_fact(k, c, fact); return;
+    case FACT_START:
+        check_disk_fact(k, c, change, fact);
+        check_log_start(k, c, fact->node);
+        return;
+    case FACT_CRASH: k->nodes[fact->node].is_alive = false; return;
+    }
+    assert(false);
+}
+
+void checks_observe(struct checks *k, const struct cluster *c, const struct change *change) {
+    for (uint32_t i = 0; i < change->fact_count && k->undecided == NULL; i++)
+        observe(k, c, change, &change->facts[i]);
+    enum { COMPARE_STEPS = 1024 };
+    if (c->steps < k->compare_at || k->undecided != NULL) return;
+    k->compare_at = c->steps + COMPARE_STEPS;
+    checks_compare(k, c);
+}
+
+void checks_compare(struct checks *k, const struct cluster *c) {
+    for (node_id id = 1; id <= k->node_count; id++) {
+        if (!k->nodes[id].is_alive)
+            continue; /* Its disk may keep writes that its start will tell. */
+        check_log_compare(k, c, id);
+        check_disk_compare(k, c, id);
+    }
+}
+
+void checks_stalled(struct checks *k, const struct cluster *c) {
+    node_id leader = 0;
+    for (node_id id = 1; id <= k->node_count; id++)
+        if ((c->core >> id & 1) && cluster_view(c, id)->role == NODE_LEADER) leader = id;
+    if (leader == 0) {
+        check_fail(k, c, CHECK_PROGRESS, "no leader in the calm phase at %llu us",
+                   (unsigned long long)c->clock_us);
+        return;
+    }
+    const struct node_view *v = cluster_view(c, leader);
+    check_fail(
+        k, c, CHECK_PROGRESS,
+        "n%u leads term %llu with commit %llu of %llu, but the core has not converged at %llu us",
+        leader, (unsigned long long)v->term, (unsigned long long)v->commit,
+        (unsigned long long)v->last, (unsigned long long)c->clock_us);
+}
+
+const struct violation *checks_violation(const struct checks *k) {
+    return k->violation.is_found ? &k->violation : NULL;
+}
+
+const char *checks_undecided(const struct checks *k) { return k->undecided; }

@@ -1,0 +1,193 @@
+/* check_disk.c - what is durable: vote-once, match-truth and recovery. */
+#include <assert.h>
+
+#include "shadow.h"
+
+typedef unsigned long long ull;
+
+static struct pending_write *pending_at(struct node_shadow *n, uint32_t i) {
+    assert(i < DISK_WRITES_MAX);
+    return &n->writes[(n->first + i) % DISK_WRITES_MAX];
+}
+
+/* ---- match-truth ---- */
+
+/* "match never exceeds the durable matching prefix of the peer", for peers that have not gone on to
+ * a later term: those may have replaced what the old leader had confirmed. */
+void check_match(struct checks *k, const struct cluster *c, node_id id, node_id peer,
+                 uint64_t match) {
+    const struct node_shadow *leader = &k->nodes[id], *n = &k->nodes[peer];
+    if (peer > k->node_count || n->term > cluster_view(c, id)->term) return;
+    if (match <= n->disk.base || match <= leader->memory.base) {
+        if (match <= n->disk.last) return;
+    } else if (match <= n->disk.last && match <= leader->memory.last) {
+        if (shadow_at(&n->disk, match) == shadow_at(&leader->memory, match)) return;
+    }
+    check_fail(k, c, CHECK_MATCH_TRUTH,
+               "n%u leads term %llu and takes n%u to hold entry %llu, which is not durable there",
+               id, (ull)cluster_view(c, id)->term, peer, (ull)match);
+}
+
+/* The durable log of `peer` was rewritten: what leaders know of it must still be true. */
+static void check_matches(struct checks *k, const struct cluster *c, node_id peer) {
+    for (node_id id = 1; id <= k->node_count; id++) {
+        if (id == peer || !k->nodes[id].is_alive) continue;
+        if (cluster_view(c, id)->role != NODE_LEADER) continue;
+        if (k->nodes[id].match[peer] > 0) check_match(k, c, id, peer, k->nodes[id].match[peer]);
+    }
+}
+
+/* ---- writes ---- */
+
+/* A vote that the disk holds for a term does not change in that term. */
+static void check_vote(struct checks *k, const struct cluster *c, node_id id,
+                       const struct pending_write *w) {
+    const struct node_shadow *n = &k->nodes[id];
+    if (w->term == n->term && n->vote != 0 && w->vote != n->vote)
+        check_fail(k, c, CHECK_VOTE_ONCE, "n%u voted for n%u in term %llu and now saves n%u", id,
+                   n->vote, (ull)n->term, w->vote);
+    if (w->term < n->term)
+        check_fail(k, c, CHECK_MONOTONIC, "n%u saves term %llu where its disk holds term %llu", id,
+                   (ull)w->term, (ull)n->term);
+}
+
+static void note_write(struct checks *k, const struct cluster *c, const struct change *change,
+                       const struct fact *fact) {
+    struct node_shadow *n = &k->nodes[fact->node];
+    const struct node_view *view = cluster_view(c, fact->node);
+    const struct node_effects *e = change->effects;
+    assert(n->pending < DISK_WRITES_MAX);
+    if (n->pending == 0) n->first = 0;
+    struct pending_write *w = pending_at(n, n->pending++);
+    w->sequence = fact->u.write;
+    w->has_vote = e->save_vote;
+    w->term = view->term;
+    w->vote = view->vote;
+    w->has_snapshot = e->save_snapshot;
+    w->snapshot = view->snapshot;
+    w->snapshot_record = n->memory.base_record;
+    w->from = e->save_from;
+    w->count = e->save_from != 0 ? (uint32_t)(n->memory.last + 1 - e->save_from) : 0;
+    for (uint32_t i = 0; i < w->count; i++) w->records[i] = shadow_at(&n->memory, e->save_from + i);
+    if (w->has_vote) check_vote(k, c, fact->node, w);
+}
+
+static void forget_compacted(struct checks *k) {
+    uint64_t base = UINT64_MAX;
+    for (node_id id = 1; id <= k->node_count; id++)
+        if (k->nodes[id].disk.base < base) base = k->nodes[id].disk.base;
+    if (base > k->history.base) history_forget(&k->history, base);
+}
+
+static void store_log(struct log_shadow *log, const struct pending_write *w) {
+    for (uint32_t i = 0; i < w->count; i++)
+        log->records[(w->from + i) % NODE_LOG_MAX] = w->records[i];
+    log->last = w->from + w->count - 1;
+}
+
+static void store_snapshot(struct node_shadow *n, const struct pending_write *w) {
+    n->snapshot = w->snapshot;
+    n->disk.base = w->snapshot.index;
+    n->disk.base_record = w->snapshot_record;
+    if (n->disk.last < n->disk.base) n->disk.last = n->disk.base;
+}
+
+/* The oldest pending write becomes part of what is durable. */
+static void store(struct checks *k, const struct cluster *c, node_id id) {
+    struct node_shadow *n = &k->nodes[id];
+    assert(n->pending > 0);
+    const struct pending_write *w = pending_at(n, 0);
+    n->first = (n->first + 1) % DISK_WRITES_MAX;
+    n->pending--;
+    struct log_key before = check_log_key(k, &n->disk);
+    bool is_rewrite = w->from != 0 && w->from <= n->disk.last;
+    if (w->has_vote) {
+        check_vote(k, c, id, w);
+        n->term = w->term;
+        n->vote = w->vote;
+    }
+    if (w->has_snapshot) store_snapshot(n, w);
+    if (w->from != 0) store_log(&n->disk, w);
+    if (w->has_snapshot) forget_compacted(k);
+    if (is_rewrite) check_matches(k, c, id);
+    if (w->from != 0) check_durability_disk(k, c, id, before);
+}
+
+/* ---- promises ---- */
+
+/* A vote counts even if the disk has gone on to a later term: it never votes in an earlier one. */
+static bool is_kept(const struct checks *k, const struct node_shadow *n, const struct promise *p) {
+    if (n->term < p->term) return false;
+    if (p->type == PROMISE_VOTE) return n->term > p->term || n->vote == p->candidate;
+    if (p->index <= n->disk.base) return true;
+    return p->index <= n->disk.last &&
+           record_of(k, shadow_at(&n->disk, p->index))->term == p->index_term;
+}
+
+static void check_promise(struct checks *k, const struct cluster *c, const struct fact *fact) {
+    const struct promise *p = &fact->u.promise;
+    if (is_kept(k, &k->nodes[fact->node], p)) return;
+    if (p->type == PROMISE_VOTE)
+        check_fail(k, c, CHECK_VOTE_ONCE,
+                   "n%u lets its vote for n%u in term %llu leave before it is durable", fact->node,
+                   p->candidate, (ull)p->term);
+    else
+        check_fail(k, c, CHECK_VOTE_ONCE,
+                   "n%u confirms entry %llu of term %llu in term %llu before it is durable",
+                   fact->node, (ull)p->index, (ull)p->index_term, (ull)p->term);
+}
+
+/* ---- recovery ---- */
+
+static bool holds_log(const struct checks *k, const struct node_shadow *n, const struct disk *d) {
+    if (n->disk.base != d->snapshot.index || n->disk.last != disk_last(d)) return false;
+    for (uint32_t i = 0; i < d->entry_count; i++) {
+        const struct history_record *r = record_of(k, shadow_at(&n->disk, n->disk.base + 1 + i));
+        if (r->term != d->entries[i].term || r->command != d->entries[i].command) return false;
+    }
+    return true;
+}
+
+static bool holds(const struct checks *k, const struct node_shadow *n, const struct disk *d) {
+    const struct node_snapshot *a = &n->snapshot, *b = &d->snapshot;
+    return n->term == d->term && n->vote == d->vote && a->index == b->index && a->term == b->term &&
+           a->state == b->state && holds_log(k, n, d);
+}
+
+/* Which prefix of the pending writes the crash has kept, what was read back tells. */
+static void check_recovery(struct checks *k, const struct cluster *c, node_id id) {
+    struct node_shadow *n = &k->nodes[id];
+    const struct disk *disk = &c->disks[id];
+    while (!holds(k, n, disk) && n->pending > 0) store(k, c, id);
+    if (!holds(k, n, disk)) {
+        check_fail(k, c, CHECK_RECOVERY,
+                   "n%u reads back term %llu, vote %u and a log up to %llu: not what it had saved",
+                   id, (ull)disk->term, disk->vote, (ull)disk_last(disk));
+        k->undecided = "a disk that holds what was never written";
+    }
+    n->pending = 0;
+}
+
+void check_disk_compare(struct checks *k, const struct cluster *c, node_id id) {
+    if (holds(k, &k->nodes[id], &c->disks[id])) return;
+    check_fail(k, c, CHECK_RECOVERY, "the disk of n%u is not what was synced", id);
+}
+
+void check_disk_fact(struct checks *k, const struct cluster *c, const struct change *change,
+                     const struct fact *fact) {
+    switch (fact->type) {
+    case FACT_START: check_recovery(k, c, fact->node); return;
+    case FACT_WRITE: note_write(k, c, change, fact); return;
+    case FACT_DURABLE:
+        assert(pending_at(&k->nodes[fact->node], 0)->sequence == fact->u.write);
+        store(k, c, fact->node);
+        return;
+    case FACT_LEAVE: check_promise(k, c, fact); return;
+    case FACT_STEP:
+    case FACT_RESTORE:
+    case FACT_APPLY:
+    case FACT_ANSWER:
+    case FACT_CRASH: break;
+    }
+    assert(false);
+}

@@ -1,0 +1,120 @@
+/* choice.h - the one door through which nondeterminism enters.
+ *
+ * The engine says what can happen; the source says what does. A run is its list of choices: whoever
+ * answers them the same way gets the same run. */
+#ifndef CHOICE_H
+#define CHOICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is chosen. In brackets, what 0 means: always legal, and the dullest answer there is. */
+enum choice_label {
+    CHOICE_EVENT,          /* Which of the events within the slack happens next (the first due). */
+    CHOICE_LATENCY,        /* Microseconds above the shortest latency of a packet. */
+    CHOICE_TIMEOUT,        /* Election timeout (the node's own slot of the range), else anywhere. */
+    CHOICE_LOSS,           /* 1: the packet is lost. */
+    CHOICE_DUPLICATE,      /* 1: the packet travels twice. */
+    CHOICE_DELAY,          /* Extra microseconds: the packet arrives long after later ones. */
+    CHOICE_SYNC_TIME,      /* Microseconds above the shortest time of a sync. */
+    CHOICE_SYNC_LEFT,      /* How many pending writes this sync leaves pending (none). */
+    CHOICE_CRASH,          /* Which node crashes (none). */
+    CHOICE_CRASH_POINT,    /* Before which effect of its next step (at once). */
+    CHOICE_CRASH_KEEP,     /* How many of the pending writes the crash keeps (none). */
+    CHOICE_DOWN_TIME,      /* Microseconds until it restarts (the shortest). */
+    CHOICE_PAUSE,          /* Which node pauses (none). */
+    CHOICE_PAUSE_TIME,     /* Microseconds (1). */
+    CHOICE_PARTITION,      /* Which shape of partition begins (none). */
+    CHOICE_PARTITION_NODE, /* Which node or order of nodes it is about. */
+    CHOICE_HEAL,           /* 1: all links work again. */
+    CHOICE_CLIENT_TIME,    /* Microseconds added to the time until the next command. */
+    CHOICE_CLIENT_TARGET,  /* Which node gets it (the leader as far as the client knows). */
+    CHOICE_CORE,           /* 1: the node stays outside the core of the calm phase. */
+    CHOICE_LABEL_COUNT
+};
+
+const char *choice_label_name(enum choice_label label);
+
+/* The subject is what the choice is about: a node, or a link as choice_link(). */
+struct choice {
+    uint16_t label, subject;
+    uint32_t bound, value;
+};
+static inline uint16_t choice_link(uint8_t source, uint8_t target) {
+    return (uint16_t)(source << 8 | target);
+}
+
+/* Choices as they were taken. The array is the caller's. What does not fit is counted, not kept. */
+struct choice_list {
+    struct choice *items;
+    size_t count, capacity;
+};
+
+/* How often a random source gives an answer other than 0, as a fraction of 2^32 for each label. */
+enum { CHOICE_NEVER = 0 };
+#define CHOICE_UNIFORM UINT32_MAX /* All answers, 0 too, are equally likely. */
+struct choice_odds {
+    uint32_t odds[CHOICE_LABEL_COUNT];
+};
+
+enum { CHOICE_ALL_DEPTH_MAX = 64 };
+
+/* A source of answers. All are plain values; what they point to must outlive them. */
+struct choices {
+    uint32_t (*next)(struct choices *, enum choice_label, uint16_t subject, uint32_t bound);
+    uint64_t taken;    /* Choices so far. */
+    bool is_calm;      /* Every answer is 0, and the source is not asked. */
+    bool is_exhausted; /* Replay, bytes, all: the source has run out; its answers are 0. */
+    bool has_diverged; /* Replay: the run asked for something else than what was recorded. */
+    struct choice_list *record; /* Where to note each choice; NULL: nowhere. */
+    union {
+        struct {
+            uint64_t state;
+            struct choice_odds odds;
+        } random;
+        struct {
+            const struct choice *items;
+            size_t count, position;
+        } replay;
+        struct {
+            const uint8_t *data;
+            size_t size, position;
+        } bytes;
+        struct {
+            uint32_t depth, used, depth_max;
+            uint32_t bounds[CHOICE_ALL_DEPTH_MAX], values[CHOICE_ALL_DEPTH_MAX];
+        } all;
+    } u;
+};
+
+/* Answers in [0, bound). A choice with one answer is none: it is neither asked nor recorded. */
+static inline uint32_t choice_take(struct choices *c, enum choice_label label, uint16_t subject,
+                                   uint32_t bound) {
+    if (bound <= 1 || c->is_calm) return 0;
+    uint32_t value = c->next(c, label, subject, bound);
+    c->taken++;
+    if (c->record != NULL) {
+        if (c->record->count < c->record->capacity)
+            c->record->items[c->record->count] =
+                (struct choice){(uint16_t)label, subject, bound, value};
+        c->record->count++;
+    }
+    return value;
+}
+
+/* Seeded; the odds are copied. */
+void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *odds);
+/* A recorded list. Strict: the run must ask for the same labels, subjects and bounds. */
+void choices_replay(struct choices *c, const struct choice *items, size_t count);
+/* Each answer from the next one or two bytes. For labels of faults most bytes mean 0. */
+void choices_bytes(struct choices *c, const uint8_t *data, size_t size);
+/* Every sequence of answers to the first `depth_max` choices, in order: the digits of an odometer.
+ *     choices_all(&c, depth); do { run } while (choices_all_next(&c)); */
+void choices_all(struct choices *c, uint32_t depth_max);
+bool choices_all_next(struct choices *c);
+
+/* A stream of numbers for what is drawn before a run begins. Starts anywhere. */
+uint64_t random_next(uint64_t *state);
+
+#endif

@@ -1,0 +1,211 @@
+/* cluster.c - the world: takes the next event and lets it happen. */
+#include "cluster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "fault.h"
+#include "hash.h"
+#include "process.h"
+
+struct cluster *cluster_new(const struct node_impl *impl) {
+    struct cluster *c = calloc(1, sizeof *c);
+    if (c == NULL) return NULL;
+    c->impl = impl;
+    c->stride = (impl->size + 63) / 64 * 64;
+    c->memory = aligned_alloc(64, c->stride * (NODE_MAX + 1));
+    if (c->memory != NULL) return c;
+    free(c);
+    return NULL;
+}
+
+static void stop_all(struct cluster *c) {
+    for (node_id id = 1; id <= NODE_MAX; id++) {
+        struct process *p = &c->processes[id];
+        if (p->has_memory) c->impl->stop(cluster_node(c, id));
+        p->has_memory = false;
+        p->is_alive = false;
+    }
+}
+
+void cluster_free(struct cluster *c) {
+    if (c == NULL) return;
+    stop_all(c);
+    free(c->memory);
+    free(c);
+}
+
+/* ---- the events ---- */
+
+static void receive(struct cluster *c, struct event event) {
+    const struct packet *p = network_packet(&c->network, event.item);
+    if (!c->processes[event.node].is_alive) {
+        c->counts[SOMETIMES_DROP_DEAD]++;
+    } else if (network_is_cut(&c->network, p->source, p->target)) {
+        c->counts[SOMETIMES_DROP_CUT]++;
+    } else {
+        struct node_event receive = {.type = NODE_RECEIVE, .now_us = c->clock_us};
+        receive.u.packet.source = p->source;
+        receive.u.packet.size = p->size;
+        receive.u.packet.bytes = p->bytes;
+        process_step(c, (node_id)event.node, &receive);
+    }
+    network_free(&c->network, event.item);
+}
+
+static void compact(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    p->is_compacting = false;
+    struct node_event event = {.type = NODE_COMPACT, .now_us = c->clock_us};
+    event.u.compact.index = p->applied;
+    event.u.compact.state = p->state;
+    process_step(c, id, &event);
+}
+
+static void happen(struct cluster *c, struct event event) {
+    node_id id = (node_id)event.node;
+    switch ((enum event_type)event.type) {
+    case EVENT_PACKET: receive(c, event); return;
+    case EVENT_TIMER:
+        process_step(c, id, &(struct node_event){.type = NODE_TIMEOUT, .now_us = c->clock_us});
+        return;
+    case EVENT_SYNC: process_synced(c, id); return;
+    case EVENT_RESTART: process_start(c, id); return;
+    case EVENT_COMPACT: compact(c, id); return;
+    case EVENT_CLIENT:
+        client_propose(c);
+        process_schedule(c, 0, EVENT_CLIENT, client_delay_us(c));
+        return;
+    case EVENT_FAULT:
+        fault_occasion(c);
+        process_schedule(c, 0, EVENT_FAULT, c->config.fault_us);
+        return;
+    }
+    assert(false);
+}
+
+/* What the event did, into the digest. */
+static void record(struct cluster *c, struct event event) {
+    node_id id = c->change.node;
+    const struct process *p = &c->processes[id];
+    const struct node_view *v = &p->view;
+    uint64_t words[] = {
+        c->clock_us,
+        (uint64_t)event.type << 32 | (uint64_t)id << 16 | c->change.fact_count,
+        (uint64_t)p->is_alive << 32 | (uint64_t)v->role << 16 | (uint64_t)v->vote << 8 | v->leader,
+        v->term,
+        v->commit,
+        v->last,
+        p->state,
+        c->choices->taken,
+    };
+    c->digest = hash_words(c->digest, words, sizeof words / sizeof words[0]);
+}
+
+static void begin_change(struct cluster *c, node_id id) {
+    c->change.node = id;
+    c->change.fact_count = 0;
+    c->change.effects = NULL;
+    c->change.source = 0;
+}
+
+const struct change *cluster_step(struct cluster *c) {
+    uint32_t within = queue_within(&c->queue, c->config.slack_us);
+    assert(within > 0);
+    struct event event = queue_take(&c->queue, choice_take(c->choices, CHOICE_EVENT, 0, within));
+    if (event.due_us > c->clock_us) c->clock_us = event.due_us;
+    c->events++;
+    begin_change(c, (node_id)event.node);
+    struct process *p = &c->processes[event.node];
+    if (event.node != 0 && p->resume_us > c->clock_us) {
+        event.due_us = p->resume_us; /* A paused process gets it when it wakes up. */
+        queue_push(&c->queue, event);
+        return &c->change;
+    }
+    happen(c, event);
+    record(c, event);
+    return &c->change;
+}
+
+/* ---- the phases ---- */
+
+const struct change *cluster_reset(struct cluster *c, const struct cluster_config *config,
+                                   struct choices *choices) {
+    assert(config_problem(config) == NULL);
+    stop_all(c);
+    c->config = *config;
+    c->choices = choices;
+    c->clock_us = 0;
+    c->steps = 0;
+    c->events = 0;
+    c->digest = 0;
+    c->is_calm = false;
+    c->core = cluster_voters(c);
+    c->client = (struct client){.leader = 1};
+    memset(c->counts, 0, sizeof c->counts);
+    queue_clear(&c->queue);
+    network_clear(&c->network);
+    begin_change(c, 0);
+    for (node_id id = 1; id <= config->nodes; id++) {
+        disk_clear(&c->disks[id]);
+        process_start(c, id);
+    }
+    process_schedule(c, 0, EVENT_CLIENT, client_delay_us(c));
+    process_schedule(c, 0, EVENT_FAULT, config->fault_us);
+    return &c->change;
+}
+
+static void choose_core(struct cluster *c) {
+    uint32_t outside = 0;
+    for (node_id id = 1; id <= c->config.nodes; id++) {
+        if ((outside + 1) * 2 >= c->config.nodes) break; /* The others are a quorum. */
+        if (choice_take(c->choices, CHOICE_CORE, id, 2) == 0) continue;
+        outside++;
+        c->core &= ~node_bit(id);
+        network_isolate(&c->network, (node_id)c->config.nodes, id);
+    }
+    if (outside > 0) c->counts[SOMETIMES_CORE_PART]++;
+}
+
+void cluster_calm(struct cluster *c) {
+    assert(!c->is_calm);
+    network_heal(&c->network);
+    choose_core(c);
+    c->is_calm = true;
+    c->choices->is_calm = true;
+    queue_remove(&c->queue, EVENT_FAULT, 0);
+    for (node_id id = 1; id <= c->config.nodes; id++) {
+        struct process *p = &c->processes[id];
+        p->crash_before = 0;
+        p->resume_us = 0;
+        if (!p->is_alive) process_schedule(c, id, EVENT_RESTART, 0);
+    }
+}
+
+static node_id core_leader(const struct cluster *c) {
+    node_id leader = 0;
+    for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
+        node_id id = (node_id)__builtin_ctzll(rest);
+        const struct process *p = &c->processes[id];
+        if (!p->is_alive || p->view.role != NODE_LEADER) continue;
+        if (leader == 0 || p->view.term > c->processes[leader].view.term) leader = id;
+    }
+    return leader;
+}
+
+bool cluster_is_settled(const struct cluster *c) {
+    if (!c->client.is_done) return false;
+    node_id leader = core_leader(c);
+    if (leader == 0) return false;
+    const struct node_view *l = cluster_view(c, leader);
+    for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
+        const struct process *p = &c->processes[__builtin_ctzll(rest)];
+        const struct node_view *v = &p->view;
+        if (!p->is_alive || v->term != l->term) return false;
+        if (v->last != l->last || v->last_term != l->last_term) return false;
+        if (v->commit != l->last || p->applied != l->last) return false;
+    }
+    return true;
+}

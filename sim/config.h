@@ -1,0 +1,42 @@
+/* config.h - the numbers of a run that are not choices: an artefact holds them as text. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cluster_config {
+    uint32_t nodes;         /* Voters 1..nodes. */
+    uint32_t steps;         /* Of nodes, before the calm phase. */
+    uint32_t batch_max;     /* Entries in a message. */
+    uint32_t compact_after; /* Applied entries in the log before a snapshot is taken. */
+    uint32_t slack_us;      /* Events due within this of the first may happen before it. */
+    uint32_t latency_us_min, latency_us_max;
+    uint32_t delay_us_max; /* Extra, of a packet that is delayed. */
+    uint32_t sync_us_min, sync_us_max;
+    uint32_t election_us_min, election_us_max;
+    uint32_t heartbeat_us;
+    uint32_t client_us; /* Between two commands, at least. */
+    uint32_t fault_us;  /* Between two occasions for a fault. */
+    uint32_t down_us_max;
+    uint32_t pause_us_max;
+};
+
+struct config_field {
+    const char *name;
+    size_t offset; /* Of the uint32_t in struct cluster_config. */
+    uint32_t min, max;
+    const char *help;
+};
+enum { CONFIG_FIELD_COUNT = 17 };
+extern const struct config_field config_fields[CONFIG_FIELD_COUNT];
+
+uint32_t config_get(const struct cluster_config *config, const struct config_field *field);
+void config_set(struct cluster_config *config, const struct config_field *field, uint32_t value);
+const struct config_field *config_find(const char *name); /* NULL: no such field. */
+
+/* NULL, or one sentence about what is wrong with it. Valid until the next call. */
+const char *config_problem(const struct cluster_config *config);
+
+#endif

@@ -1,0 +1,51 @@
+/* history.h - every log entry that any node ever had, as one tree: an entry's parent is the entry
+ * before it. A log is the path from its last entry to the root.
+ *
+ *     root -- 1/1 -- 2/1 -- 3/1 -- 4/3        index/term
+ *                \-- 2/2                      two logs that part after 1/1
+ *
+ * Two logs agree up to an index if and only if they have the same record there: comparing prefixes
+ * costs one comparison, at any length. Records below what every disk has compacted are forgotten.
+ */
+#ifndef HISTORY_H
+#define HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    HISTORY_INDEXES_MAX = 8192, /* Between the oldest and the newest record. */
+    HISTORY_RECORDS_MAX = 2 * HISTORY_INDEXES_MAX
+};
+
+typedef uint32_t history_id; /* 0: none. */
+enum { HISTORY_ROOT = 1 };
+
+struct history_record {
+    uint64_t index, term, command;
+    history_id parent; /* May be forgotten already, when its index is below `base`. */
+    history_id next;   /* Of the same index, or of the free ones. */
+};
+
+struct history {
+    uint64_t base; /* Records of lower indexes are forgotten. */
+    uint64_t top;  /* The highest index that has a record. */
+    history_id used, free_first;
+    history_id first[HISTORY_INDEXES_MAX]; /* By index modulo HISTORY_INDEXES_MAX. */
+    struct history_record records[HISTORY_RECORDS_MAX + 1];
+};
+
+/* Only the root, of index 0 and term 0. Costs as much as the history was used. */
+void history_reset(struct history *h);
+/* The record of that entry after `parent`, old or new; 0 when the history is full. `rival` tells an
+ * entry of the same index and term with another past or command, which Log Matching forbids (5.3).
+ */
+history_id history_add(struct history *h, history_id parent, uint64_t term, uint64_t command,
+                       history_id *rival);
+/* Forgets all below `base`, which never falls. */
+void history_forget(struct history *h, uint64_t base);
+/* The record at `index` on the path from `id` to the root; 0: the path is shorter.
+ * REQUIRES: index >= base. */
+history_id history_ancestor(const struct history *h, history_id id, uint64_t index);
+
+#endif

@@ -1,0 +1,317 @@
+/* process.c - the lives and steps of a node, and its effects, with a crash between any two of them.
+ */
+#include "process.h"
+
+#include <assert.h>
+
+#include "hash.h"
+
+void change_add(struct cluster *c, struct fact fact) {
+    assert(c->change.fact_count < CHANGE_FACTS_MAX);
+    c->change.facts[c->change.fact_count++] = fact;
+}
+
+void process_schedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us) {
+    struct event event = {.due_us = c->clock_us + delay_us, .type = (uint16_t)type, .node = id};
+    bool has_room = queue_reset(&c->queue, event);
+    assert(has_room); /* QUEUE_MAX holds all packets, and these of all nodes. */
+}
+
+static void count(struct cluster *c, enum sometimes event) { c->counts[event]++; }
+
+/* ---- packets ---- */
+
+static void travel(struct cluster *c, uint32_t slot) {
+    const struct cluster_config *config = &c->config;
+    const struct packet *p = network_packet(&c->network, slot);
+    uint16_t link = choice_link(p->source, p->target);
+    uint32_t range = config->latency_us_max - config->latency_us_min + 1;
+    uint32_t delay = choice_take(c->choices, CHOICE_DELAY, link, config->delay_us_max + 1);
+    if (delay > 0) count(c, SOMETIMES_DELAY);
+    struct event event = {
+        .due_us = c->clock_us + config->latency_us_min +
+                  choice_take(c->choices, CHOICE_LATENCY, link, range) + delay,
+        .type = EVENT_PACKET,
+        .node = p->target,
+        .item = slot,
+    };
+    bool has_room = queue_push(&c->queue, event);
+    assert(has_room);
+}
+
+static void note_promise(struct cluster *c, const struct packet *p) {
+    struct promise promise = c->impl->promise(p->bytes, p->size);
+    if (promise.type != PROMISE_NONE)
+        change_add(c, (struct fact){.type = FACT_LEAVE, .node = p->source, .u.promise = promise});
+}
+
+/* The packet leaves the node: it may be lost, doubled or late. */
+static void leave(struct cluster *c, uint32_t slot) {
+    const struct packet *p = network_packet(&c->network, slot);
+    uint16_t link = choice_link(p->source, p->target);
+    note_promise(c, p);
+    bool is_cut = network_is_cut(&c->network, p->source, p->target);
+    if (is_cut || choice_take(c->choices, CHOICE_LOSS, link, 2) != 0) {
+        count(c, is_cut ? SOMETIMES_DROP_CUT : SOMETIMES_LOSS);
+        network_free(&c->network, slot);
+        return;
+    }
+    travel(c, slot);
+    if (choice_take(c->choices, CHOICE_DUPLICATE, link, 2) == 0) return;
+    uint32_t copy = network_put(&c->network, p->source, p->target, p->bytes, p->size);
+    if (copy == 0) return;
+    count(c, SOMETIMES_DUPLICATE);
+    travel(c, copy);
+}
+
+static void send(struct cluster *c, node_id id, const struct node_packet *p) {
+    assert(p->target >= 1 && p->target <= c->config.nodes && p->target != id);
+    uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
+    if (slot == 0) return; /* The network is full: the packet is lost. */
+    if (p->after > c->processes[id].durable) network_hold(&c->network, slot, p->after);
+    else leave(c, slot);
+}
+
+/* ---- writes ---- */
+
+static void make_durable(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    uint64_t sequence = disk_sync(&c->disks[id])->sequence;
+    assert(sequence == p->durable + 1);
+    p->durable = sequence;
+    change_add(c, (struct fact){.type = FACT_DURABLE, .node = id, .u.write = sequence});
+    for (uint32_t slot; (slot = network_release(&c->network, id, sequence)) != 0;) leave(c, slot);
+}
+
+static void start_sync(struct cluster *c, node_id id) {
+    uint32_t range = c->config.sync_us_max - c->config.sync_us_min + 1;
+    uint32_t more = choice_take(c->choices, CHOICE_SYNC_TIME, id, range);
+    c->processes[id].is_syncing = true;
+    process_schedule(c, id, EVENT_SYNC, c->config.sync_us_min + more);
+}
+
+void process_synced(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    struct disk *disk = &c->disks[id];
+    assert(p->is_alive && p->is_syncing && disk->pending > 0);
+    uint32_t left = choice_take(c->choices, CHOICE_SYNC_LEFT, id, disk->pending);
+    while (disk->pending > left) make_durable(c, id);
+    p->is_syncing = false;
+    if (left > 0) {
+        count(c, SOMETIMES_SYNC_PART);
+        start_sync(c, id);
+    }
+    process_step(c, id, &(struct node_event){.type = NODE_SAVED, .u.saved = p->durable});
+}
+
+static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {
+    uint64_t last = c->processes[id].view.last;
+    assert(from <= last + 1 && last + 1 - from <= NODE_WRITE_MAX);
+    w->entry_count = (uint32_t)(last + 1 - from);
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        w->entries[i] = c->impl->entry(cluster_node(c, id), from + i);
+}
+
+static void save(struct cluster *c, node_id id) {
+    const struct node_effects *e = &c->effects;
+    const struct node_view *view = &c->processes[id].view;
+    struct disk *disk = &c->disks[id];
+    if (disk->pending == DISK_WRITES_MAX) make_durable(c, id); /* The writer waits for the disk. */
+    struct disk_write *w = disk_write(disk);
+    w->sequence = e->write;
+    w->has_vote = e->save_vote;
+    w->term = view->term;
+    w->vote = view->vote;
+    w->has_snapshot = e->save_snapshot;
+    w->snapshot = view->snapshot;
+    w->from = e->save_from;
+    w->entry_count = 0;
+    if (e->save_from != 0) copy_entries(c, id, e->save_from, w);
+    change_add(c, (struct fact){.type = FACT_WRITE, .node = id, .u.write = e->write});
+    if (!c->processes[id].is_syncing) start_sync(c, id);
+}
+
+/* ---- the state machine and its clients ---- */
+
+static void restore(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    const struct node_snapshot *s = &p->view.snapshot;
+    p->applied = s->index;
+    p->state = s->state;
+    count(c, SOMETIMES_SNAPSHOT_INSTALLED);
+    change_add(c, (struct fact){.type = FACT_RESTORE, .node = id, .u.snapshot = *s});
+}
+
+static void apply(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    for (uint64_t i = c->effects.apply_from; i <= c->effects.apply_to; i++) {
+        struct node_entry e = c->impl->entry(cluster_node(c, id), i);
+        p->applied = i;
+        p->state = hash_apply(p->state, e.term, e.command);
+        change_add(c, (struct fact){.type = FACT_APPLY, .node = id, .u.applied = {i, e}});
+    }
+}
+
+static void answer(struct cluster *c, node_id id) {
+    struct client *client = &c->client;
+    for (uint64_t i = c->effects.answer_from; i <= c->effects.apply_to; i++) {
+        struct node_entry e = c->impl->entry(cluster_node(c, id), i);
+        if (e.command == 0) continue;
+        change_add(c, (struct fact){.type = FACT_ANSWER, .node = id, .u.applied = {i, e}});
+        count(c, SOMETIMES_ACKNOWLEDGED);
+        client->acknowledged++;
+        if (client->acknowledged_max < i) client->acknowledged_max = i;
+        if (c->is_calm) client->is_done = true;
+    }
+}
+
+/* The world stores the state machine as of what it has applied, and tells the node, which may drop
+ * the entries or, while they are not durable, ignore it: then the next sync asks again. */
+static void compact_if_due(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    if (p->is_compacting || p->applied - p->view.snapshot.index < c->config.compact_after) return;
+    p->is_compacting = true;
+    process_schedule(c, id, EVENT_COMPACT, 0);
+}
+
+/* ---- a step ---- */
+
+static void set_timer(struct cluster *c, node_id id, enum node_timer timer) {
+    const struct cluster_config *config = &c->config;
+    if (timer == NODE_TIMER_HEARTBEAT) {
+        process_schedule(c, id, EVENT_TIMER, config->heartbeat_us);
+        return;
+    }
+    assert(timer == NODE_TIMER_ELECTION);
+    uint32_t range = config->election_us_max - config->election_us_min;
+    uint32_t offset = choice_take(c->choices, CHOICE_TIMEOUT, id, range);
+    if (offset == 0) offset = (uint32_t)((uint64_t)range * (id - 1u) / config->nodes);
+    process_schedule(c, id, EVENT_TIMER, config->election_us_min + offset);
+}
+
+/* True if the node crashes here, before its next effect. */
+static bool crashes(struct cluster *c, node_id id, enum sometimes event) {
+    struct process *p = &c->processes[id];
+    if (p->crash_before == 0 || --p->crash_before > 0) return false;
+    count(c, event);
+    process_crash(c, id);
+    return true;
+}
+
+static void carry_out(struct cluster *c, node_id id) {
+    const struct node_effects *e = &c->effects;
+    if (e->write != 0) {
+        if (crashes(c, id, SOMETIMES_CRASH_BEFORE_SAVE)) return;
+        save(c, id);
+    }
+    for (uint32_t i = 0; i < e->packet_count; i++) {
+        bool is_first = i == 0 && e->write != 0;
+        enum sometimes before = is_first ? SOMETIMES_CRASH_BEFORE_SEND : SOMETIMES_CRASH_MIDST_SEND;
+        if (crashes(c, id, before)) return;
+        send(c, id, &e->packets[i]);
+    }
+    if (e->timer != NODE_TIMER_KEEP) set_timer(c, id, e->timer);
+    if (e->apply_snapshot || e->apply_to != 0) {
+        if (crashes(c, id, SOMETIMES_CRASH_BEFORE_APPLY)) return;
+        if (e->apply_snapshot) restore(c, id);
+        if (e->apply_to != 0) apply(c, id);
+    }
+    if (e->answer_from != 0) {
+        if (crashes(c, id, SOMETIMES_CRASH_BEFORE_ANSWER)) return;
+        answer(c, id);
+    }
+    if (c->processes[id].crash_before > 0) {
+        process_crash(c, id);
+        return;
+    }
+    if (e->apply_to != 0 || e->apply_snapshot) compact_if_due(c, id);
+}
+
+static bool other_leads(const struct cluster *c, node_id id) {
+    for (node_id i = 1; i <= c->config.nodes; i++) {
+        const struct process *p = &c->processes[i];
+        if (i != id && p->is_alive && p->view.role == NODE_LEADER) return true;
+    }
+    return false;
+}
+
+static void count_roles(struct cluster *c, node_id id, const struct node_view *before) {
+    const struct node_view *after = &c->processes[id].view;
+    if (before->term != after->term) {
+        if (before->role == NODE_CANDIDATE && after->role == NODE_CANDIDATE)
+            count(c, SOMETIMES_SPLIT_VOTE);
+        if (before->role == NODE_LEADER) count(c, SOMETIMES_DEPOSED);
+    }
+    if (before->role == after->role || after->role != NODE_LEADER) return;
+    count(c, SOMETIMES_ELECTION);
+    if (other_leads(c, id)) count(c, SOMETIMES_TWO_LEADERS);
+}
+
+static void count_log(struct cluster *c, node_id id, const struct node_view *before) {
+    const struct node_effects *e = &c->effects;
+    const struct node_view *after = &c->processes[id].view;
+    if (e->save_from != 0 && e->save_from <= before->last) count(c, SOMETIMES_TRUNCATED);
+    if (e->save_snapshot && !e->apply_snapshot) count(c, SOMETIMES_SNAPSHOT_TAKEN);
+    if (after->role != NODE_LEADER || after->commit == before->commit) return;
+    count(c, SOMETIMES_COMMIT);
+    if (e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
+}
+
+void process_step(struct cluster *c, node_id id, const struct node_event *event) {
+    struct process *p = &c->processes[id];
+    assert(p->is_alive);
+    struct change *change = &c->change;
+    change->node = id;
+    change->before = p->view;
+    change->effects = &c->effects;
+    change->source = event->type == NODE_RECEIVE ? event->u.packet.source : 0;
+    c->impl->step(cluster_node(c, id), event, &c->effects);
+    c->impl->view(cluster_node(c, id), &p->view);
+    c->steps++;
+    change_add(c, (struct fact){.type = FACT_STEP, .node = id});
+    count_roles(c, id, &change->before);
+    count_log(c, id, &change->before);
+    carry_out(c, id);
+    if (event->type == NODE_SAVED && p->is_alive) compact_if_due(c, id);
+}
+
+void process_start(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    const struct disk *disk = &c->disks[id];
+    assert(!p->is_alive);
+    void *node = cluster_node(c, id);
+    if (p->has_memory) c->impl->stop(node);
+    *p = (struct process){.is_alive = true, .has_memory = true};
+    p->applied = disk->snapshot.index;
+    p->state = disk->snapshot.state;
+    struct node_config config = {
+        .self = id, .voters = cluster_voters(c), .batch_max = c->config.batch_max};
+    c->impl->start(node, &config, disk, &c->effects);
+    c->impl->view(node, &p->view);
+    change_add(c, (struct fact){.type = FACT_START, .node = id});
+    assert(c->effects.write == 0 && c->effects.packet_count == 0);
+    set_timer(c, id, c->effects.timer);
+}
+
+void process_crash(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    struct disk *disk = &c->disks[id];
+    assert(p->is_alive);
+    count(c, SOMETIMES_CRASH);
+    uint32_t kept = choice_take(c->choices, CHOICE_CRASH_KEEP, id, disk->pending + 1);
+    if (kept > 0) count(c, SOMETIMES_WRITE_KEPT);
+    if (kept < disk->pending) count(c, SOMETIMES_WRITE_LOST);
+    for (uint32_t i = 0; i < kept; i++) disk_sync(disk);
+    disk_lose(disk);
+    if (network_forget(&c->network, id) > 0) count(c, SOMETIMES_HELD_LOST);
+    queue_remove(&c->queue, EVENT_TIMER, id);
+    queue_remove(&c->queue, EVENT_SYNC, id);
+    queue_remove(&c->queue, EVENT_COMPACT, id);
+    p->is_alive = false;
+    p->crash_before = 0;
+    p->resume_us = 0;
+    change_add(c, (struct fact){.type = FACT_CRASH, .node = id});
+    enum { DOWN_US_MIN = 1000 };
+    uint32_t down = choice_take(c->choices, CHOICE_DOWN_TIME, id, c->config.down_us_max);
+    process_schedule(c, id, EVENT_RESTART, DOWN_US_MIN + down);
+}

@@ -1,0 +1,21 @@
+/* process.h - one node in the world: its lives, its steps, and what the world does for it. Part of
+ * the cluster: only the files of the cluster use it. */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include "cluster.h"
+
+/* A life begins, from what the disk holds. */
+void process_start(struct cluster *c, node_id id);
+/* The life ends. Pending writes are lost, but for the oldest ones that are chosen to be kept. */
+void process_crash(struct cluster *c, node_id id);
+/* The node takes a step and its effects are carried out, as far as it lives. REQUIRES: it is alive.
+ */
+void process_step(struct cluster *c, node_id id, const struct node_event *event);
+/* A sync ends: writes become durable, packets that waited for them leave, the node is told. */
+void process_synced(struct cluster *c, node_id id);
+
+void change_add(struct cluster *c, struct fact fact);
+void process_schedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us);
+
+#endif

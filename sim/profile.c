@@ -1,0 +1,160 @@
+/* profile.c - draws configurations and odds from a seed. */
+#include "profile.h"
+
+#include <assert.h>
+#include <string.h>
+
+const struct profile_info profile_table[PROFILE_COUNT] = {
+    [PROFILE_CALM] = {"calm", "no faults; latencies and timeouts vary"},
+    [PROFILE_LOSSY] = {"lossy", "packets are lost, duplicated and delayed"},
+    [PROFILE_SPLIT] = {"split", "partitions of all shapes come and go"},
+    [PROFILE_CRASHY] = {"crashy", "nodes crash between effects, restart and pause"},
+    [PROFILE_SWARM] = {"swarm", "each seed turns every fault and limit on, off, up or down"},
+};
+
+bool profile_find(const char *name, enum profile *out) {
+    for (int i = 0; i < PROFILE_COUNT; i++) {
+        if (strcmp(profile_table[i].name, name) != 0) continue;
+        *out = (enum profile)i;
+        return true;
+    }
+    return false;
+}
+
+enum { MS = 1000 };
+
+static uint32_t percent(uint32_t p) { return (uint32_t)(((uint64_t)p << 32) / 100); }
+
+/* In [low, high]. */
+static uint32_t between(uint64_t *random, uint32_t low, uint32_t high) {
+    assert(low <= high);
+    return low + (uint32_t)((random_next(random) >> 32) * ((uint64_t)high - low + 1) >> 32);
+}
+
+/* In [low, high], each doubling as likely as the other. */
+static uint32_t scaled(uint64_t *random, uint32_t low, uint32_t high) {
+    assert(low >= 1 && low <= high);
+    uint32_t doublings = 0;
+    while ((uint64_t)low << (doublings + 1) <= high) doublings++;
+    uint32_t from = low << between(random, 0, doublings);
+    uint64_t to = (uint64_t)from * 2 - 1;
+    return between(random, from, to < high ? (uint32_t)to : high);
+}
+
+static bool coin(uint64_t *random) { return between(random, 0, 1) == 1; }
+
+static void set_plain(const struct profile_request *request, uint32_t nodes,
+                      struct cluster_config *config) {
+    uint32_t spread = nodes * 10 * MS; /* With many nodes, timeouts must spread further. */
+    if (spread < 150 * MS) spread = 150 * MS;
+    *config = (struct cluster_config){
+        .nodes = nodes,
+        .steps = request->steps,
+        .batch_max = 8,
+        .compact_after = request->log_max / 8,
+        .slack_us = 0,
+        .latency_us_min = 1 * MS,
+        .latency_us_max = 10 * MS,
+        .delay_us_max = 300 * MS,
+        .sync_us_min = 100,
+        .sync_us_max = 2 * MS,
+        .election_us_min = 150 * MS,
+        .election_us_max = 150 * MS + spread,
+        .heartbeat_us = 50 * MS,
+        .client_us = 20 * MS,
+        .fault_us = 50 * MS,
+        .down_us_max = 300 * MS,
+        .pause_us_max = 400 * MS,
+    };
+}
+
+/* What has no dull answer varies in every profile. */
+static void set_uniform(struct choice_odds *odds) {
+    static const enum choice_label labels[] = {
+        CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,    CHOICE_SYNC_TIME,
+        CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME, CHOICE_PARTITION_NODE,
+        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT,
+    };
+    *odds = (struct choice_odds){{0}};
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
+        odds->odds[labels[i]] = CHOICE_UNIFORM;
+    odds->odds[CHOICE_CORE] = percent(20);
+}
+
+static void set_lossy(struct choice_odds *odds) {
+    odds->odds[CHOICE_LOSS] = percent(5);
+    odds->odds[CHOICE_DUPLICATE] = percent(5);
+    odds->odds[CHOICE_DELAY] = percent(5);
+}
+
+static void set_split(struct choice_odds *odds) {
+    odds->odds[CHOICE_PARTITION] = percent(20);
+    odds->odds[CHOICE_HEAL] = percent(20);
+}
+
+static void set_crashy(struct choice_odds *odds) {
+    odds->odds[CHOICE_CRASH] = percent(30);
+    odds->odds[CHOICE_SYNC_LEFT] = percent(20);
+    odds->odds[CHOICE_PAUSE] = percent(10);
+}
+
+static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
+    static const enum choice_label labels[] = {
+        CHOICE_LOSS,  CHOICE_DUPLICATE, CHOICE_DELAY,     CHOICE_SYNC_LEFT,
+        CHOICE_CRASH, CHOICE_PAUSE,     CHOICE_PARTITION, CHOICE_CLIENT_TARGET,
+    };
+    static const uint32_t levels[] = {1, 3, 10, 30};
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+        bool is_on = coin(random);
+        uint32_t level = levels[between(random, 0, 3)];
+        if (is_on) odds->odds[labels[i]] = percent(level);
+    }
+    odds->odds[CHOICE_HEAL] = percent(between(random, 5, 40));
+    if (coin(random)) odds->odds[CHOICE_EVENT] = percent(20);
+}
+
+static uint32_t draw_slack(uint64_t *random) {
+    switch (between(random, 0, 7)) {
+    case 0: return UINT32_MAX; /* Any event that is pending. */
+    case 1: return scaled(random, 10 * MS, 200 * MS);
+    case 2:
+    case 3: return scaled(random, 1, 10 * MS);
+    default: return 0;
+    }
+}
+
+static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster_config *config) {
+    config->batch_max = 1u << between(random, 0, 3);
+    config->compact_after = scaled(random, 1, log_max / 4);
+    config->slack_us = draw_slack(random);
+    config->latency_us_min = scaled(random, 10, 2 * MS);
+    config->latency_us_max = scaled(random, 2 * MS, 40 * MS);
+    config->delay_us_max = scaled(random, 20 * MS, 2000 * MS);
+    config->sync_us_max = scaled(random, 200, 40 * MS);
+    config->heartbeat_us = between(random, 20 * MS, 75 * MS);
+    config->client_us = scaled(random, 1 * MS, 60 * MS);
+    config->fault_us = scaled(random, 10 * MS, 160 * MS);
+    config->down_us_max = scaled(random, 10 * MS, 1000 * MS);
+    config->pause_us_max = scaled(random, 10 * MS, 1000 * MS);
+}
+
+void profile_draw(const struct profile_request *request, uint64_t seed,
+                  struct cluster_config *config, struct choice_odds *odds) {
+    assert(request->nodes_min >= 1 && request->nodes_min <= request->nodes_max);
+    uint64_t random = seed ^ 0x70726f66696c65u; /* Another stream than that of the choices. */
+    random_next(&random);
+    set_plain(request, between(&random, request->nodes_min, request->nodes_max), config);
+    set_uniform(odds);
+    switch (request->profile) {
+    case PROFILE_CALM: break;
+    case PROFILE_LOSSY: set_lossy(odds); break;
+    case PROFILE_SPLIT: set_split(odds); break;
+    case PROFILE_CRASHY: set_crashy(odds); break;
+    case PROFILE_SWARM:
+        draw_swarm_odds(&random, odds);
+        draw_swarm_config(&random, request->log_max, config);
+        break;
+    case PROFILE_COUNT: assert(false);
+    }
+    assert(config_problem(config) == NULL);
+}

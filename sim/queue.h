@@ -1,0 +1,40 @@
+/* queue.h - what will happen, ordered by (due time, sequence).
+ *
+ * A sorted array, the next event at its end. A cluster has tens of events pending, most of them due
+ * soon, so a push moves a handful of them; in exchange nothing stale is ever pending (a timer that
+ * is set again is taken out first), and "the events within the slack of the first" are simply the
+ * last ones of the array. An event that is pushed goes behind those due at the same time: the
+ * sequence is the order of the array and needs no number. */
+#ifndef QUEUE_H
+#define QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { QUEUE_MAX = 4096 };
+
+struct event {
+    uint64_t due_us;
+    uint16_t type; /* enum event_type of the owner */
+    uint16_t node; /* 0: none */
+    uint32_t item; /* What the type makes of it. */
+};
+
+struct queue {
+    uint32_t count;
+    struct event events[QUEUE_MAX]; /* Invariant: due_us never rises. */
+};
+
+static inline void queue_clear(struct queue *q) { q->count = 0; }
+/* False when the queue is full: nothing is pushed. */
+bool queue_push(struct queue *q, struct event event);
+/* How many events are due within `slack_us` of the first, UINT32_MAX meaning all. */
+uint32_t queue_within(const struct queue *q, uint32_t slack_us);
+/* Takes out the event at `position`, 0 being the first due. REQUIRES: position < count. */
+struct event queue_take(struct queue *q, uint32_t position);
+/* Takes out the event of that type and node, which is one at most. False where there is none. */
+bool queue_remove(struct queue *q, uint16_t type, uint16_t node);
+/* Moves the event of that type and node to its new time, or pushes it where there is none. */
+bool queue_reset(struct queue *q, struct event event);
+
+#endif

@@ -1,0 +1,93 @@
+/* run.c - the loop over the steps of one run. */
+#include "run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool simulator_new(struct simulator *s, const struct node_impl *impl, uint32_t enabled) {
+    *s = (struct simulator){.enabled = enabled};
+    s->cluster = cluster_new(impl);
+    s->checks = checks_new();
+    if (s->cluster != NULL && s->checks != NULL) return true;
+    simulator_free(s);
+    return false;
+}
+
+void simulator_free(struct simulator *s) {
+    cluster_free(s->cluster);
+    checks_free(s->checks);
+    *s = (struct simulator){0};
+}
+
+static bool has_diverged(const struct choices *choices) { return choices->has_diverged; }
+
+/* One event, watched. False when the run ends with it. */
+static bool advance(struct simulator *s, const struct change *change) {
+    checks_observe(s->checks, s->cluster, change);
+    if (s->beat != NULL && s->cluster->events % 1024 == 0)
+        atomic_fetch_add_explicit(s->beat, 1, memory_order_relaxed);
+    return checks_violation(s->checks) == NULL && checks_undecided(s->checks) == NULL &&
+           !has_diverged(s->cluster->choices);
+}
+
+static bool run_faults(struct simulator *s, const struct cluster_config *config,
+                       struct choices *choices) {
+    checks_reset(s->checks, s->enabled, config->nodes);
+    if (!advance(s, cluster_reset(s->cluster, config, choices))) return false;
+    while (s->cluster->steps < config->steps)
+        if (!advance(s, cluster_step(s->cluster))) return false;
+    return true;
+}
+
+/* "Within a stated number of election timeouts": a paused or delayed event may come first. */
+static void run_calm(struct simulator *s) {
+    struct cluster *c = s->cluster;
+    cluster_calm(c);
+    uint64_t deadline = c->clock_us + (uint64_t)RUN_CALM_ELECTIONS * c->config.election_us_max +
+                        c->config.pause_us_max;
+    while (!cluster_is_settled(c)) {
+        if (c->clock_us > deadline) {
+            checks_stalled(s->checks, c);
+            return;
+        }
+        if (!advance(s, cluster_step(c))) return;
+    }
+    checks_compare(s->checks, c);
+}
+
+static void judge(const struct simulator *s, struct run_result *out) {
+    const struct violation *violation = checks_violation(s->checks);
+    const char *undecided = checks_undecided(s->checks);
+    const struct choice_list *record = s->cluster->choices->record;
+    if (violation != NULL) {
+        out->outcome = violation->check == CHECK_PROGRESS ? RUN_STALLED : RUN_VIOLATED;
+        out->violation = *violation;
+    } else if (has_diverged(s->cluster->choices)) {
+        out->outcome = RUN_DIVERGED;
+        snprintf(out->reason, sizeof out->reason, "it asked for another choice than recorded");
+    } else if (undecided != NULL) {
+        out->outcome = RUN_UNDECIDED;
+        snprintf(out->reason, sizeof out->reason, "%s", undecided);
+    } else if (record != NULL && record->count > record->capacity) {
+        out->outcome = RUN_UNDECIDED;
+        snprintf(out->reason, sizeof out->reason, "too many choices to record");
+    } else {
+        out->outcome = RUN_HELD;
+    }
+}
+
+void run_execute(struct simulator *s, const struct cluster_config *config, struct choices *choices,
+                 struct run_result *out) {
+    struct cluster *c = s->cluster;
+    *out = (struct run_result){0};
+    if (run_faults(s, config, choices)) {
+        uint64_t calm_from = c->clock_us;
+        run_calm(s);
+        out->calm_us = c->clock_us - calm_from;
+    }
+    judge(s, out);
+    out->steps = c->steps;
+    out->events = c->events;
+    out->digest = c->digest;
+    memcpy(out->counts, c->counts, sizeof out->counts);
+}

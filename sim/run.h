@@ -1,0 +1,44 @@
+/* run.h - one run from its beginning to its verdict: a fault phase, then a calm phase. */
+#ifndef RUN_H
+#define RUN_H
+
+#include <stdatomic.h>
+
+#include "check.h"
+
+enum run_outcome {
+    RUN_HELD,      /* Every check held, and the calm phase reached its goal. */
+    RUN_VIOLATED,  /* A safety check found a violation. */
+    RUN_STALLED,   /* The calm phase did not reach its goal: the check progress. */
+    RUN_UNDECIDED, /* The checks' history is full, or the choice list that was to be recorded. */
+    RUN_DIVERGED   /* A replay asked for another choice than the one recorded. */
+};
+
+struct run_result {
+    enum run_outcome outcome;
+    struct violation violation; /* RUN_VIOLATED, RUN_STALLED */
+    char reason[80];            /* RUN_UNDECIDED, RUN_DIVERGED */
+    uint64_t steps, events, digest;
+    uint64_t calm_us; /* How long the calm phase took, in virtual time. */
+    uint64_t counts[SOMETIMES_COUNT];
+};
+
+/* Calm phases may take this many of the longest election timeouts. */
+enum { RUN_CALM_ELECTIONS = 30 };
+
+/* What a run needs, built once for many of them. */
+struct simulator {
+    struct cluster *cluster;
+    struct checks *checks;
+    uint32_t enabled;       /* Checks: bit i for check i. */
+    _Atomic uint64_t *beat; /* Grows while a run goes on; NULL: nobody watches. */
+};
+
+/* False when there is no memory. */
+bool simulator_new(struct simulator *s, const struct node_impl *impl, uint32_t enabled);
+void simulator_free(struct simulator *s);
+
+void run_execute(struct simulator *s, const struct cluster_config *config, struct choices *choices,
+                 struct run_result *out);
+
+#endif

@@ -1,0 +1,131 @@
+/* shadow.h - what the checks remember between steps. Part of the checks: only their files use it.
+ */
+#ifndef SHADOW_H
+#define SHADOW_H
+
+#include "check.h"
+#include "history.h"
+
+/* A log, as its declared changes have made it. */
+struct log_shadow {
+    uint64_t base; /* The snapshot's index. */
+    uint64_t last;
+    history_id base_record;
+    history_id records[NODE_LOG_MAX]; /* By index modulo NODE_LOG_MAX. */
+};
+
+static inline history_id shadow_at(const struct log_shadow *s, uint64_t index) {
+    return index == s->base ? s->base_record : s->records[index % NODE_LOG_MAX];
+}
+
+/* A write that is not durable yet. */
+struct pending_write {
+    uint64_t sequence, term;
+    bool has_vote, has_snapshot;
+    node_id vote;
+    uint32_t count;
+    uint64_t from; /* 0: the log is unchanged. */
+    struct node_snapshot snapshot;
+    history_id snapshot_record;
+    history_id records[NODE_WRITE_MAX];
+};
+
+struct node_shadow {
+    bool is_alive;
+    uint64_t applied;
+    struct log_shadow memory;
+    /* What is durable; and what is pending, the oldest at `first` of a ring. */
+    uint64_t term;
+    node_id vote;
+    struct node_snapshot snapshot;
+    struct log_shadow disk;
+    uint32_t first, pending;
+    struct pending_write writes[DISK_WRITES_MAX];
+    uint64_t match[NODE_MAX + 1]; /* While it leads: what it last knew of its peers. */
+};
+
+/* An entry of the committed chain, which only leaders extend. */
+struct chain_entry {
+    history_id record;
+    uint64_t term;  /* In which it was committed. It counts for all entries before it, too. */
+    uint64_t state; /* Of a state machine that has applied it. */
+};
+
+/* Who led a term, with the log that it had when elected. */
+struct leader_record {
+    uint64_t term, last;
+    history_id record; /* Of the entry at `last`. */
+    node_id leader;
+};
+
+/* How up-to-date a log is (5.4.1). */
+struct log_key {
+    uint64_t term, index; /* Of its last entry. */
+};
+
+enum { CHECK_TERMS_MAX = 4096 };
+
+struct checks {
+    uint32_t enabled;
+    struct violation violation;
+    const char *undecided;
+    uint64_t compare_at; /* The step of the next comparison of all logs. */
+    node_id node_count;
+    uint64_t chain_last;
+    uint64_t term_max;        /* The highest term that had a leader. */
+    struct log_key electable; /* No log below it could win an election now. May be out of date, and
+                               * then is too low. */
+    struct history history;
+    struct chain_entry chain[HISTORY_INDEXES_MAX];
+    struct leader_record leaders[CHECK_TERMS_MAX]; /* By term modulo CHECK_TERMS_MAX. */
+    struct node_shadow nodes[NODE_MAX + 1];
+};
+
+static inline struct chain_entry *chain_at(struct checks *k, uint64_t index) {
+    return &k->chain[index % HISTORY_INDEXES_MAX];
+}
+static inline const struct history_record *record_of(const struct checks *k, history_id id) {
+    return &k->history.records[id];
+}
+
+/* Notes a violation, unless that check is off or one of a check before it is noted. */
+void check_fail(struct checks *k, const struct cluster *c, enum check_id check, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+
+/* check_log.c */
+void check_log_step(struct checks *k, const struct cluster *c, const struct change *change,
+                    node_id id);
+void check_log_start(struct checks *k, const struct cluster *c, node_id id);
+void check_log_compare(struct checks *k, const struct cluster *c, node_id id);
+history_id check_log_add(struct checks *k, const struct cluster *c, node_id id, history_id parent,
+                         struct node_entry entry);
+
+/* check_election.c */
+void check_election_step(struct checks *k, const struct cluster *c, const struct node_view *before,
+                         node_id id);
+/* A commit up to `index` was decided in `term`, by `id`. */
+void check_election_commit(struct checks *k, const struct cluster *c, node_id id, uint64_t index,
+                           uint64_t term);
+
+/* check_commit.c */
+void check_commit_step(struct checks *k, const struct cluster *c, const struct change *change,
+                       node_id id);
+void check_commit_fact(struct checks *k, const struct cluster *c, const struct fact *fact);
+/* True if the log is a prefix of the committed chain, or longer, up to `index`. */
+bool check_holds_chain(struct checks *k, const struct log_shadow *log, uint64_t index);
+/* committed-durability: after the memory log, the durable log of one node, or the chain changed. */
+void check_durability_memory(struct checks *k, const struct cluster *c, node_id id);
+void check_durability_disk(struct checks *k, const struct cluster *c, node_id id,
+                           struct log_key before);
+void check_durability_all(struct checks *k, const struct cluster *c);
+struct log_key check_log_key(const struct checks *k, const struct log_shadow *log);
+
+/* check_disk.c */
+void check_disk_fact(struct checks *k, const struct cluster *c, const struct change *change,
+                     const struct fact *fact);
+void check_disk_compare(struct checks *k, const struct cluster *c, node_id id);
+/* match-truth of what the leader `id` knows of `peer`. */
+void check_match(struct checks *k, const struct cluster *c, node_id id, node_id peer,
+                 uint64_t match);
+
+#endif

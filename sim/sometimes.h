@@ -1,0 +1,50 @@
+/* sometimes.h - what should happen sometimes: a campaign in which nothing happened proves nothing.
+ */
+#ifndef SOMETIMES_H
+#define SOMETIMES_H
+
+enum sometimes {
+    SOMETIMES_ELECTION,    /* A node becomes leader. */
+    SOMETIMES_SPLIT_VOTE,  /* A candidate times out and tries again. */
+    SOMETIMES_DEPOSED,     /* A leader steps down. */
+    SOMETIMES_TWO_LEADERS, /* A node becomes leader while an older one still leads. */
+    SOMETIMES_COMMIT,      /* A leader advances its commit index. */
+    SOMETIMES_OLD_TERM,    /* ... over an entry of an earlier term. */
+    SOMETIMES_TRUNCATED,   /* A follower drops entries that conflict. */
+    SOMETIMES_SNAPSHOT_TAKEN,
+    SOMETIMES_SNAPSHOT_INSTALLED,
+    SOMETIMES_ACKNOWLEDGED,
+    SOMETIMES_REFUSED,
+    SOMETIMES_UNHEARD, /* A client asks a node that is down or paused. */
+    SOMETIMES_CRASH,
+    SOMETIMES_CRASH_BEFORE_SAVE,
+    SOMETIMES_CRASH_BEFORE_SEND, /* After the save, before the first packet. */
+    SOMETIMES_CRASH_MIDST_SEND,  /* Between two packets. */
+    SOMETIMES_CRASH_BEFORE_APPLY,
+    SOMETIMES_CRASH_BEFORE_ANSWER,
+    SOMETIMES_WRITE_LOST, /* A crash loses a pending write. */
+    SOMETIMES_WRITE_KEPT, /* A crash keeps one. */
+    SOMETIMES_SYNC_PART,  /* A sync ends while later writes are still pending. */
+    SOMETIMES_HELD_LOST,  /* A packet that waited for the disk dies with its node. */
+    SOMETIMES_PAUSE,
+    SOMETIMES_LOSS,
+    SOMETIMES_DUPLICATE,
+    SOMETIMES_DELAY,
+    SOMETIMES_DROP_CUT,
+    SOMETIMES_DROP_DEAD,
+    SOMETIMES_HALVES, /* The shapes of partitions, in the order of enum network_shape. */
+    SOMETIMES_MINORITY,
+    SOMETIMES_ISOLATE,
+    SOMETIMES_BRIDGE,
+    SOMETIMES_RING,
+    SOMETIMES_LINK,
+    SOMETIMES_MUTE,
+    SOMETIMES_ONE_WAY,
+    SOMETIMES_HEAL,
+    SOMETIMES_CORE_PART, /* The calm phase leaves nodes outside the core. */
+    SOMETIMES_COUNT
+};
+
+const char *sometimes_name(enum sometimes event);
+
+#endif
