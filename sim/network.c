@@ -25,7 +25,7 @@ static void cut_both(struct network *n, node_set side, node_set other, node_id n
 }
 
 static node_set all_nodes(node_id node_count) {
-    return (node_count == NODE_MAX ? ~(node_set)0 : node_bit((node_id)(node_count + 1)) - 1) & ~1u;
+    return (node_count == NODE_MAX ? ~(node_set)0 : node_bit((node_id)(node_count + 1)) - 1) & ~(node_set)1;
 }
 
 static node_id after(node_id id, node_id node_count, unsigned steps) {
