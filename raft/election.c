@@ -35,7 +35,7 @@ void raft_election_start(struct raft *r, struct raft_effects *out) {
 void raft_election_count(struct raft *r, raft_id voter, struct raft_effects *out) {
     assert(r->role == RAFT_CANDIDATE);
     r->granted |= (raft_set)1 << voter;
-    if (!raft_is_quorum(r, r->granted)) return;
+    if (__builtin_popcountll(r->granted & r->voters) < r->quorum) return;
     r->role = RAFT_LEADER;
     r->leader = r->self;
     raft_replicate_start(r, out);

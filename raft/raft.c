@@ -91,11 +91,6 @@ struct raft_message *raft_send(struct raft *r, enum raft_message_type type, raft
     return m;
 }
 
-bool raft_is_quorum(const struct raft *r, raft_set set) {
-    int members = __builtin_popcountll(r->voters);
-    return __builtin_popcountll(set & r->voters) * 2 > members;
-}
-
 /* A message that no correct peer sends. One of an older term is not wrong, only late. */
 static bool message_is_wrong(const struct raft *r, const struct raft_message *m) {
     if (m->source == 0 || m->source > RAFT_NODES_MAX || m->source == r->self) return true;
@@ -178,6 +173,7 @@ void raft_init(struct raft *r, const struct raft_config *config, const struct ra
     r->self = config->self;
     r->voters = config->voters;
     r->batch_max = config->batch_max;
+    r->quorum = (uint8_t)(__builtin_popcountll(config->voters) / 2 + 1);
     r->term = durable->term;
     r->vote = durable->vote;
     r->snapshot = durable->snapshot;

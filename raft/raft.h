@@ -146,6 +146,7 @@ struct raft {
     raft_id vote;   /* In `term`; 0: none. */
     raft_id leader; /* Of `term`, as far as known; 0: unknown. */
     uint8_t batch_max;
+    uint8_t quorum; /* So many of the voters are a majority. */
     enum raft_role role;
     raft_set voters;
     raft_set granted; /* Candidate: who voted for it. Itself only when its own vote is durable. */

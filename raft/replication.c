@@ -57,12 +57,10 @@ void raft_replicate_command(struct raft *r, uint64_t command, struct raft_effect
 }
 
 static bool is_on_quorum(const struct raft *r, raft_index index) {
-    raft_set have = r->saved >= index ? (raft_set)1 << r->self : 0;
-    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1) {
-        raft_id id = (raft_id)__builtin_ctzll(rest);
-        have |= (raft_set)(r->peers[id].match >= index) << id;
-    }
-    return raft_is_quorum(r, have);
+    uint32_t count = r->saved >= index && (r->voters >> r->self & 1);
+    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1)
+        count += r->peers[__builtin_ctzll(rest)].match >= index;
+    return count >= r->quorum;
 }
 
 /* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and

@@ -29,7 +29,6 @@ void raft_become_follower(struct raft *r, raft_term term, struct raft_effects *o
 void raft_commit_to(struct raft *r, raft_index index, struct raft_effects *out);
 struct raft_message *raft_send(struct raft *r, enum raft_message_type type, raft_id target,
                                raft_write after, struct raft_effects *out);
-bool raft_is_quorum(const struct raft *r, raft_set set);
 
 /* election.c (5.2, 5.4.1) */
 void raft_election_start(struct raft *r, struct raft_effects *out);

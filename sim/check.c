@@ -97,7 +97,7 @@ void check_fail(struct checks *k, const struct cluster *c, enum check_id check, 
 static void observe_step(struct checks *k, const struct cluster *c, const struct change *change,
                          node_id id) {
     check_log_step(k, c, change, id);
-    check_election_step(k, c, &change->before, id);
+    check_election_step(k, c, change->before, id);
     check_commit_step(k, c, change, id);
 }
 

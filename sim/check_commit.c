@@ -126,7 +126,7 @@ static void check_prefix(struct checks *k, const struct cluster *c, node_id id) 
 
 void check_commit_step(struct checks *k, const struct cluster *c, const struct change *change,
                        node_id id) {
-    const struct node_view *before = &change->before, *after = cluster_view(c, id);
+    const struct node_view *before = change->before, *after = cluster_view(c, id);
     uint64_t from = change->effects->save_from;
     if (k->undecided != NULL) return;
     if (after->commit < before->commit)

@@ -30,7 +30,7 @@ static bool same_entry(const struct checks *k, history_id record, struct node_en
 /* Above its snapshot, what the leader had before the step it must have after it. */
 static void check_append_only(struct checks *k, const struct cluster *c,
                               const struct change *change, node_id id) {
-    const struct node_view *before = &change->before, *after = cluster_view(c, id);
+    const struct node_view *before = change->before, *after = cluster_view(c, id);
     uint64_t from = change->effects->save_from;
     if (after->last < before->last)
         check_fail(k, c, CHECK_LEADER_APPEND_ONLY,
@@ -88,7 +88,7 @@ static void append(struct checks *k, const struct cluster *c, node_id id, uint64
 void check_log_step(struct checks *k, const struct cluster *c, const struct change *change,
                     node_id id) {
     const struct node_effects *e = change->effects;
-    const struct node_view *before = &change->before, *after = cluster_view(c, id);
+    const struct node_view *before = change->before, *after = cluster_view(c, id);
     struct log_shadow *log = &k->nodes[id].memory;
     if (before->role == NODE_LEADER && after->role == NODE_LEADER && before->term == after->term)
         check_append_only(k, c, change, id);

@@ -55,10 +55,14 @@ static uint32_t next_random(struct choices *c, enum choice_label label, uint16_t
     return high < odds ? 1 + scale(low, bound - 1) : 0;
 }
 
-void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *odds) {
-    *c = (struct choices){.next = next_random};
+void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *odds,
+                    struct choice_list *record) {
+    *c = (struct choices){.next = next_random, .record = record};
     c->u.random.state = seed;
     c->u.random.odds = *odds;
+    if (record != NULL) return;
+    for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++)
+        if (odds->odds[i] == CHOICE_NEVER) c->dull |= 1u << i;
 }
 
 static uint32_t next_replay(struct choices *c, enum choice_label label, uint16_t subject,
@@ -163,8 +167,7 @@ bool choices_all_next(struct choices *c) {
     c->u.all.values[i - 1]++;
     c->u.all.depth = i;
     c->u.all.used = 0;
-    c->taken = 0;
-    c->is_calm = false;
+    c->dull = 0;
     c->is_exhausted = false;
     return true;
 }

@@ -5,6 +5,7 @@
 #ifndef CHOICE_H
 #define CHOICE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,11 +61,12 @@ struct choice_odds {
 
 enum { CHOICE_ALL_DEPTH_MAX = 64 };
 
+static_assert((int)CHOICE_LABEL_COUNT <= 32, "a set of labels is one word");
+
 /* A source of answers. All are plain values; what they point to must outlive them. */
 struct choices {
     uint32_t (*next)(struct choices *, enum choice_label, uint16_t subject, uint32_t bound);
-    uint64_t taken;    /* Choices so far. */
-    bool is_calm;      /* Every answer is 0, and the source is not asked. */
+    uint32_t dull;     /* Bit i: the answer to label i is 0, and the source is not asked. */
     bool is_exhausted; /* Replay, bytes, all: the source has run out; its answers are 0. */
     bool has_diverged; /* Replay: the run asked for something else than what was recorded. */
     struct choice_list *record; /* Where to note each choice; NULL: nowhere. */
@@ -88,12 +90,14 @@ struct choices {
     } u;
 };
 
+/* From here on every answer is 0. */
+static inline void choice_calm(struct choices *c) { c->dull = UINT32_MAX; }
+
 /* Answers in [0, bound). A choice with one answer is none: it is neither asked nor recorded. */
 static inline uint32_t choice_take(struct choices *c, enum choice_label label, uint16_t subject,
                                    uint32_t bound) {
-    if (bound <= 1 || c->is_calm) return 0;
+    if (bound <= 1 || (c->dull >> label & 1)) return 0;
     uint32_t value = c->next(c, label, subject, bound);
-    c->taken++;
     if (c->record != NULL) {
         if (c->record->count < c->record->capacity)
             c->record->items[c->record->count] =
@@ -103,8 +107,10 @@ static inline uint32_t choice_take(struct choices *c, enum choice_label label, u
     return value;
 }
 
-/* Seeded; the odds are copied. */
-void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *odds);
+/* Seeded; the odds are copied. What has no odds is not even asked, unless a record is kept: a
+ * replay must find every choice there is. */
+void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *odds,
+                    struct choice_list *record);
 /* A recorded list. Strict: the run must ask for the same labels, subjects and bounds. */
 void choices_replay(struct choices *c, const struct choice *items, size_t count);
 /* Each answer from the next one or two bytes. For labels of faults most bytes mean 0. */

@@ -41,7 +41,7 @@ void cluster_free(struct cluster *c) {
 
 static void receive(struct cluster *c, struct event event) {
     const struct packet *p = network_packet(&c->network, event.item);
-    if (!c->processes[event.node].is_alive) {
+    if (!c->processes[event_node(event)].is_alive) {
         c->counts[SOMETIMES_DROP_DEAD]++;
     } else if (network_is_cut(&c->network, p->source, p->target)) {
         c->counts[SOMETIMES_DROP_CUT]++;
@@ -50,7 +50,7 @@ static void receive(struct cluster *c, struct event event) {
         receive.u.packet.source = p->source;
         receive.u.packet.size = p->size;
         receive.u.packet.bytes = p->bytes;
-        process_step(c, (node_id)event.node, &receive);
+        process_step(c, event_node(event), &receive);
     }
     network_free(&c->network, event.item);
 }
@@ -65,8 +65,8 @@ static void compact(struct cluster *c, node_id id) {
 }
 
 static void happen(struct cluster *c, struct event event) {
-    node_id id = (node_id)event.node;
-    switch ((enum event_type)event.type) {
+    node_id id = event_node(event);
+    switch (event_type(event)) {
     case EVENT_PACKET: receive(c, event); return;
     case EVENT_TIMER:
         process_step(c, id, &(struct node_event){.type = NODE_TIMEOUT, .now_us = c->clock_us});
@@ -90,16 +90,16 @@ static void happen(struct cluster *c, struct event event) {
 static void record(struct cluster *c, struct event event) {
     node_id id = c->change.node;
     const struct process *p = &c->processes[id];
-    const struct node_view *v = &p->view;
+    const struct node_view *v = cluster_view(c, id);
     uint64_t words[] = {
         c->clock_us,
-        (uint64_t)event.type << 32 | (uint64_t)id << 16 | c->change.fact_count,
+        (uint64_t)event_type(event) << 32 | (uint64_t)id << 16 | c->change.fact_count,
         (uint64_t)p->is_alive << 32 | (uint64_t)v->role << 16 | (uint64_t)v->vote << 8 | v->leader,
         v->term,
         v->commit,
         v->last,
         p->state,
-        c->choices->taken,
+        c->steps,
     };
     c->digest = hash_words(c->digest, words, sizeof words / sizeof words[0]);
 }
@@ -117,9 +117,9 @@ const struct change *cluster_step(struct cluster *c) {
     struct event event = queue_take(&c->queue, choice_take(c->choices, CHOICE_EVENT, 0, within));
     if (event.due_us > c->clock_us) c->clock_us = event.due_us;
     c->events++;
-    begin_change(c, (node_id)event.node);
-    struct process *p = &c->processes[event.node];
-    if (event.node != 0 && p->resume_us > c->clock_us) {
+    begin_change(c, event_node(event));
+    struct process *p = &c->processes[event_node(event)];
+    if (event_node(event) != 0 && p->resume_us > c->clock_us) {
         event.due_us = p->resume_us; /* A paused process gets it when it wakes up. */
         queue_push(&c->queue, event);
         return &c->change;
@@ -174,13 +174,13 @@ void cluster_calm(struct cluster *c) {
     network_heal(&c->network);
     choose_core(c);
     c->is_calm = true;
-    c->choices->is_calm = true;
-    queue_remove(&c->queue, EVENT_FAULT, 0);
+    choice_calm(c->choices);
+    queue_remove(&c->queue, event_key(EVENT_FAULT, 0));
     for (node_id id = 1; id <= c->config.nodes; id++) {
         struct process *p = &c->processes[id];
         p->crash_before = 0;
         p->resume_us = 0;
-        if (!p->is_alive) process_schedule(c, id, EVENT_RESTART, 0);
+        if (!p->is_alive) process_reschedule(c, id, EVENT_RESTART, 0);
     }
 }
 
@@ -189,8 +189,8 @@ static node_id core_leader(const struct cluster *c) {
     for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
         node_id id = (node_id)__builtin_ctzll(rest);
         const struct process *p = &c->processes[id];
-        if (!p->is_alive || p->view.role != NODE_LEADER) continue;
-        if (leader == 0 || p->view.term > c->processes[leader].view.term) leader = id;
+        if (!p->is_alive || cluster_view(c, id)->role != NODE_LEADER) continue;
+        if (leader == 0 || cluster_view(c, id)->term > cluster_view(c, leader)->term) leader = id;
     }
     return leader;
 }
@@ -201,8 +201,9 @@ bool cluster_is_settled(const struct cluster *c) {
     if (leader == 0) return false;
     const struct node_view *l = cluster_view(c, leader);
     for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
-        const struct process *p = &c->processes[__builtin_ctzll(rest)];
-        const struct node_view *v = &p->view;
+        node_id id = (node_id)__builtin_ctzll(rest);
+        const struct process *p = &c->processes[id];
+        const struct node_view *v = cluster_view(c, id);
         if (!p->is_alive || v->term != l->term) return false;
         if (v->last != l->last || v->last_term != l->last_term) return false;
         if (v->commit != l->last || p->applied != l->last) return false;

@@ -48,7 +48,7 @@ enum { CHANGE_FACTS_MAX = 2 * NETWORK_PACKETS_MAX + 2 * NODE_LOG_MAX };
 struct change {
     node_id node;                       /* Which it was about; 0: none, or all of them start. */
     const struct node_effects *effects; /* Of FACT_STEP. */
-    struct node_view before;            /* Of FACT_STEP: the node before it. */
+    const struct node_view *before;     /* Of FACT_STEP: the node before it. */
     node_id source;                     /* Of FACT_STEP: whose packet it was; 0: no packet. */
     uint32_t fact_count;
     struct fact facts[CHANGE_FACTS_MAX];
@@ -64,6 +64,14 @@ enum event_type {
     EVENT_FAULT
 };
 
+static inline uint32_t event_key(enum event_type type, node_id id) {
+    return (uint32_t)type << 8 | id;
+}
+static inline enum event_type event_type(struct event event) {
+    return (enum event_type)(event.key >> 8);
+}
+static inline node_id event_node(struct event event) { return (node_id)event.key; }
+
 /* A node and what the world runs it with. */
 struct process {
     bool is_alive, is_syncing, is_compacting;
@@ -73,7 +81,8 @@ struct process {
     uint64_t durable;      /* The newest durable write of this life. */
     uint64_t applied;      /* Last entry that the state machine has applied. */
     uint64_t state;        /* The state machine: a hash over what it has applied. */
-    struct node_view view; /* After its last step. */
+    uint8_t newest;        /* Of the two views, the one after the last step. */
+    struct node_view views[2];
 };
 
 struct client {
@@ -132,7 +141,8 @@ static inline const void *cluster_node_const(const struct cluster *c, node_id id
     return c->memory + c->stride * id;
 }
 static inline const struct node_view *cluster_view(const struct cluster *c, node_id id) {
-    return &c->processes[id].view;
+    const struct process *p = &c->processes[id];
+    return &p->views[p->newest];
 }
 static inline node_set cluster_voters(const struct cluster *c) {
     return (~(node_set)0 >> (NODE_MAX - c->config.nodes)) & ~(node_set)1;

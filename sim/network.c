@@ -25,7 +25,8 @@ static void cut_both(struct network *n, node_set side, node_set other, node_id n
 }
 
 static node_set all_nodes(node_id node_count) {
-    return (node_count == NODE_MAX ? ~(node_set)0 : node_bit((node_id)(node_count + 1)) - 1) & ~(node_set)1;
+    return (node_count == NODE_MAX ? ~(node_set)0 : node_bit((node_id)(node_count + 1)) - 1) &
+           ~(node_set)1;
 }
 
 static node_id after(node_id id, node_id node_count, unsigned steps) {
@@ -84,11 +85,12 @@ static uint32_t take_slot(struct network *n) {
 
 uint32_t network_put(struct network *n, node_id source, node_id target, const void *bytes,
                      uint16_t size) {
-    assert(size <= NODE_PACKET_MAX);
+    assert(size <= NODE_PACKET_MAX && size % 8 == 0);
     uint32_t slot = take_slot(n);
     if (slot == 0) return 0;
     struct packet *p = &n->packets[slot];
-    memcpy(p->bytes, bytes, size);
+    for (uint32_t i = 0; i < size; i += 8) /* Short: faster than what compilers make of memcpy. */
+        memcpy(p->bytes + i, (const unsigned char *)bytes + i, 8);
     p->size = size;
     p->source = source;
     p->target = target;

@@ -17,7 +17,7 @@ enum {
     NODE_MAX = 63,           /* Ids run from 1. */
     NODE_LOG_MAX = 1024,     /* Entries above the snapshot, in memory and on disk. */
     NODE_WRITE_MAX = 16,     /* Entries in one write. */
-    NODE_PACKET_MAX = 256,   /* Bytes. */
+    NODE_PACKET_MAX = 256,   /* Bytes; a packet's size is a multiple of 8. */
     NODE_SCRATCH_MAX = 16384 /* Bytes in a batch of effects that the node may use as it likes. */
 };
 
@@ -61,7 +61,6 @@ struct node_event {
 
 /* What the receiver of a packet will rely on. */
 enum promise_type {
-    PROMISE_NONE,
     PROMISE_VOTE,  /* The sender votes for `candidate` in `term`. */
     PROMISE_APPEND /* The sender, in `term`, holds all up to `index`, an entry of `index_term`. */
 };
@@ -132,7 +131,8 @@ struct node_impl {
     struct node_entry (*entry)(const void *node, uint64_t index);
     /* REQUIRES: the node leads. */
     struct node_progress (*progress)(const void *node, node_id peer);
-    struct promise (*promise)(const void *bytes, size_t size);
+    /* What a packet promises; false: nothing. */
+    bool (*promise)(const void *bytes, size_t size, struct promise *out);
 };
 
 extern const struct node_impl node_raft;  /* raft/ */

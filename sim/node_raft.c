@@ -122,21 +122,29 @@ static struct node_progress progress(const void *node, node_id peer) {
     return (struct node_progress){.match = r->peers[peer].match, .next = r->peers[peer].next};
 }
 
-static struct promise promise(const void *bytes, size_t size) {
-    struct promise p = {.type = PROMISE_NONE};
-    if (!is_message(bytes, size)) return p;
+static bool promise(const void *bytes, size_t size, struct promise *out) {
+    if (!is_message(bytes, size)) return false;
     const struct raft_message *m = bytes;
-    bool is_append = m->type == RAFT_APPEND_REPLY || m->type == RAFT_SNAPSHOT_REPLY;
-    p.term = m->term;
-    if (m->type == RAFT_VOTE || (m->type == RAFT_VOTE_REPLY && m->accepted)) {
-        p.type = PROMISE_VOTE;
-        p.candidate = m->type == RAFT_VOTE ? m->source : m->target;
-    } else if (is_append && m->accepted) {
-        p.type = PROMISE_APPEND;
-        p.index = m->index;
-        p.index_term = m->index_term;
+    out->term = m->term;
+    switch ((enum raft_message_type)m->type) {
+    case RAFT_VOTE:
+        out->type = PROMISE_VOTE;
+        out->candidate = m->source;
+        return true;
+    case RAFT_VOTE_REPLY:
+        out->type = PROMISE_VOTE;
+        out->candidate = m->target;
+        return m->accepted;
+    case RAFT_APPEND_REPLY:
+    case RAFT_SNAPSHOT_REPLY:
+        out->type = PROMISE_APPEND;
+        out->index = m->index;
+        out->index_term = m->index_term;
+        return m->accepted;
+    case RAFT_APPEND:
+    case RAFT_SNAPSHOT: return false;
     }
-    return p;
+    return false;
 }
 
 #ifndef NODE_RAFT

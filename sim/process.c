@@ -6,15 +6,19 @@
 
 #include "hash.h"
 
-void change_add(struct cluster *c, struct fact fact) {
-    assert(c->change.fact_count < CHANGE_FACTS_MAX);
-    c->change.facts[c->change.fact_count++] = fact;
+static struct event event_after(const struct cluster *c, node_id id, enum event_type type,
+                                uint64_t delay_us) {
+    return (struct event){.due_us = c->clock_us + delay_us, .key = event_key(type, id)};
 }
 
 void process_schedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us) {
-    struct event event = {.due_us = c->clock_us + delay_us, .type = (uint16_t)type, .node = id};
-    bool has_room = queue_reset(&c->queue, event);
+    bool has_room = queue_push(&c->queue, event_after(c, id, type, delay_us));
     assert(has_room); /* QUEUE_MAX holds all packets, and these of all nodes. */
+}
+
+void process_reschedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us) {
+    bool has_room = queue_reset(&c->queue, event_after(c, id, type, delay_us));
+    assert(has_room);
 }
 
 static void count(struct cluster *c, enum sometimes event) { c->counts[event]++; }
@@ -31,8 +35,7 @@ static void travel(struct cluster *c, uint32_t slot) {
     struct event event = {
         .due_us = c->clock_us + config->latency_us_min +
                   choice_take(c->choices, CHOICE_LATENCY, link, range) + delay,
-        .type = EVENT_PACKET,
-        .node = p->target,
+        .key = event_key(EVENT_PACKET, p->target),
         .item = slot,
     };
     bool has_room = queue_push(&c->queue, event);
@@ -40,9 +43,8 @@ static void travel(struct cluster *c, uint32_t slot) {
 }
 
 static void note_promise(struct cluster *c, const struct packet *p) {
-    struct promise promise = c->impl->promise(p->bytes, p->size);
-    if (promise.type != PROMISE_NONE)
-        change_add(c, (struct fact){.type = FACT_LEAVE, .node = p->source, .u.promise = promise});
+    struct fact *fact = change_add(c, FACT_LEAVE, p->source);
+    if (!c->impl->promise(p->bytes, p->size, &fact->u.promise)) c->change.fact_count--;
 }
 
 /* The packet leaves the node: it may be lost, doubled or late. */
@@ -79,7 +81,7 @@ static void make_durable(struct cluster *c, node_id id) {
     uint64_t sequence = disk_sync(&c->disks[id])->sequence;
     assert(sequence == p->durable + 1);
     p->durable = sequence;
-    change_add(c, (struct fact){.type = FACT_DURABLE, .node = id, .u.write = sequence});
+    change_add(c, FACT_DURABLE, id)->u.write = sequence;
     for (uint32_t slot; (slot = network_release(&c->network, id, sequence)) != 0;) leave(c, slot);
 }
 
@@ -105,7 +107,7 @@ void process_synced(struct cluster *c, node_id id) {
 }
 
 static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {
-    uint64_t last = c->processes[id].view.last;
+    uint64_t last = cluster_view(c, id)->last;
     assert(from <= last + 1 && last + 1 - from <= NODE_WRITE_MAX);
     w->entry_count = (uint32_t)(last + 1 - from);
     for (uint32_t i = 0; i < w->entry_count; i++)
@@ -114,7 +116,7 @@ static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct di
 
 static void save(struct cluster *c, node_id id) {
     const struct node_effects *e = &c->effects;
-    const struct node_view *view = &c->processes[id].view;
+    const struct node_view *view = cluster_view(c, id);
     struct disk *disk = &c->disks[id];
     if (disk->pending == DISK_WRITES_MAX) make_durable(c, id); /* The writer waits for the disk. */
     struct disk_write *w = disk_write(disk);
@@ -127,7 +129,7 @@ static void save(struct cluster *c, node_id id) {
     w->from = e->save_from;
     w->entry_count = 0;
     if (e->save_from != 0) copy_entries(c, id, e->save_from, w);
-    change_add(c, (struct fact){.type = FACT_WRITE, .node = id, .u.write = e->write});
+    change_add(c, FACT_WRITE, id)->u.write = e->write;
     if (!c->processes[id].is_syncing) start_sync(c, id);
 }
 
@@ -135,11 +137,18 @@ static void save(struct cluster *c, node_id id) {
 
 static void restore(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
-    const struct node_snapshot *s = &p->view.snapshot;
+    const struct node_snapshot *s = &cluster_view(c, id)->snapshot;
     p->applied = s->index;
     p->state = s->state;
     count(c, SOMETIMES_SNAPSHOT_INSTALLED);
-    change_add(c, (struct fact){.type = FACT_RESTORE, .node = id, .u.snapshot = *s});
+    change_add(c, FACT_RESTORE, id)->u.snapshot = *s;
+}
+
+static void note_entry(struct cluster *c, enum fact_type type, node_id id, uint64_t index,
+                       struct node_entry entry) {
+    struct fact *fact = change_add(c, type, id);
+    fact->u.applied.index = index;
+    fact->u.applied.entry = entry;
 }
 
 static void apply(struct cluster *c, node_id id) {
@@ -148,7 +157,7 @@ static void apply(struct cluster *c, node_id id) {
         struct node_entry e = c->impl->entry(cluster_node(c, id), i);
         p->applied = i;
         p->state = hash_apply(p->state, e.term, e.command);
-        change_add(c, (struct fact){.type = FACT_APPLY, .node = id, .u.applied = {i, e}});
+        note_entry(c, FACT_APPLY, id, i, e);
     }
 }
 
@@ -157,7 +166,7 @@ static void answer(struct cluster *c, node_id id) {
     for (uint64_t i = c->effects.answer_from; i <= c->effects.apply_to; i++) {
         struct node_entry e = c->impl->entry(cluster_node(c, id), i);
         if (e.command == 0) continue;
-        change_add(c, (struct fact){.type = FACT_ANSWER, .node = id, .u.applied = {i, e}});
+        note_entry(c, FACT_ANSWER, id, i, e);
         count(c, SOMETIMES_ACKNOWLEDGED);
         client->acknowledged++;
         if (client->acknowledged_max < i) client->acknowledged_max = i;
@@ -169,7 +178,9 @@ static void answer(struct cluster *c, node_id id) {
  * the entries or, while they are not durable, ignore it: then the next sync asks again. */
 static void compact_if_due(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
-    if (p->is_compacting || p->applied - p->view.snapshot.index < c->config.compact_after) return;
+    if (p->is_compacting ||
+        p->applied - cluster_view(c, id)->snapshot.index < c->config.compact_after)
+        return;
     p->is_compacting = true;
     process_schedule(c, id, EVENT_COMPACT, 0);
 }
@@ -179,14 +190,14 @@ static void compact_if_due(struct cluster *c, node_id id) {
 static void set_timer(struct cluster *c, node_id id, enum node_timer timer) {
     const struct cluster_config *config = &c->config;
     if (timer == NODE_TIMER_HEARTBEAT) {
-        process_schedule(c, id, EVENT_TIMER, config->heartbeat_us);
+        process_reschedule(c, id, EVENT_TIMER, config->heartbeat_us);
         return;
     }
     assert(timer == NODE_TIMER_ELECTION);
     uint32_t range = config->election_us_max - config->election_us_min;
     uint32_t offset = choice_take(c->choices, CHOICE_TIMEOUT, id, range);
     if (offset == 0) offset = (uint32_t)((uint64_t)range * (id - 1u) / config->nodes);
-    process_schedule(c, id, EVENT_TIMER, config->election_us_min + offset);
+    process_reschedule(c, id, EVENT_TIMER, config->election_us_min + offset);
 }
 
 /* True if the node crashes here, before its next effect. */
@@ -230,13 +241,13 @@ static void carry_out(struct cluster *c, node_id id) {
 static bool other_leads(const struct cluster *c, node_id id) {
     for (node_id i = 1; i <= c->config.nodes; i++) {
         const struct process *p = &c->processes[i];
-        if (i != id && p->is_alive && p->view.role == NODE_LEADER) return true;
+        if (i != id && p->is_alive && cluster_view(c, i)->role == NODE_LEADER) return true;
     }
     return false;
 }
 
 static void count_roles(struct cluster *c, node_id id, const struct node_view *before) {
-    const struct node_view *after = &c->processes[id].view;
+    const struct node_view *after = cluster_view(c, id);
     if (before->term != after->term) {
         if (before->role == NODE_CANDIDATE && after->role == NODE_CANDIDATE)
             count(c, SOMETIMES_SPLIT_VOTE);
@@ -249,7 +260,7 @@ static void count_roles(struct cluster *c, node_id id, const struct node_view *b
 
 static void count_log(struct cluster *c, node_id id, const struct node_view *before) {
     const struct node_effects *e = &c->effects;
-    const struct node_view *after = &c->processes[id].view;
+    const struct node_view *after = cluster_view(c, id);
     if (e->save_from != 0 && e->save_from <= before->last) count(c, SOMETIMES_TRUNCATED);
     if (e->save_snapshot && !e->apply_snapshot) count(c, SOMETIMES_SNAPSHOT_TAKEN);
     if (after->role != NODE_LEADER || after->commit == before->commit) return;
@@ -262,15 +273,16 @@ void process_step(struct cluster *c, node_id id, const struct node_event *event)
     assert(p->is_alive);
     struct change *change = &c->change;
     change->node = id;
-    change->before = p->view;
+    change->before = &p->views[p->newest];
+    p->newest = !p->newest;
     change->effects = &c->effects;
     change->source = event->type == NODE_RECEIVE ? event->u.packet.source : 0;
     c->impl->step(cluster_node(c, id), event, &c->effects);
-    c->impl->view(cluster_node(c, id), &p->view);
+    c->impl->view(cluster_node(c, id), &p->views[p->newest]);
     c->steps++;
-    change_add(c, (struct fact){.type = FACT_STEP, .node = id});
-    count_roles(c, id, &change->before);
-    count_log(c, id, &change->before);
+    change_add(c, FACT_STEP, id);
+    count_roles(c, id, change->before);
+    count_log(c, id, change->before);
     carry_out(c, id);
     if (event->type == NODE_SAVED && p->is_alive) compact_if_due(c, id);
 }
@@ -287,8 +299,8 @@ void process_start(struct cluster *c, node_id id) {
     struct node_config config = {
         .self = id, .voters = cluster_voters(c), .batch_max = c->config.batch_max};
     c->impl->start(node, &config, disk, &c->effects);
-    c->impl->view(node, &p->view);
-    change_add(c, (struct fact){.type = FACT_START, .node = id});
+    c->impl->view(node, &p->views[p->newest]);
+    change_add(c, FACT_START, id);
     assert(c->effects.write == 0 && c->effects.packet_count == 0);
     set_timer(c, id, c->effects.timer);
 }
@@ -304,13 +316,13 @@ void process_crash(struct cluster *c, node_id id) {
     for (uint32_t i = 0; i < kept; i++) disk_sync(disk);
     disk_lose(disk);
     if (network_forget(&c->network, id) > 0) count(c, SOMETIMES_HELD_LOST);
-    queue_remove(&c->queue, EVENT_TIMER, id);
-    queue_remove(&c->queue, EVENT_SYNC, id);
-    queue_remove(&c->queue, EVENT_COMPACT, id);
+    queue_remove(&c->queue, event_key(EVENT_TIMER, id));
+    queue_remove(&c->queue, event_key(EVENT_SYNC, id));
+    queue_remove(&c->queue, event_key(EVENT_COMPACT, id));
     p->is_alive = false;
     p->crash_before = 0;
     p->resume_us = 0;
-    change_add(c, (struct fact){.type = FACT_CRASH, .node = id});
+    change_add(c, FACT_CRASH, id);
     enum { DOWN_US_MIN = 1000 };
     uint32_t down = choice_take(c->choices, CHOICE_DOWN_TIME, id, c->config.down_us_max);
     process_schedule(c, id, EVENT_RESTART, DOWN_US_MIN + down);

@@ -3,6 +3,8 @@
 #ifndef PROCESS_H
 #define PROCESS_H
 
+#include <assert.h>
+
 #include "cluster.h"
 
 /* A life begins, from what the disk holds. */
@@ -15,7 +17,18 @@ void process_step(struct cluster *c, node_id id, const struct node_event *event)
 /* A sync ends: writes become durable, packets that waited for them leave, the node is told. */
 void process_synced(struct cluster *c, node_id id);
 
-void change_add(struct cluster *c, struct fact fact);
+/* A new fact of the change under way; the caller fills what its type says. */
+static inline struct fact *change_add(struct cluster *c, enum fact_type type, node_id id) {
+    assert(c->change.fact_count < CHANGE_FACTS_MAX);
+    struct fact *fact = &c->change.facts[c->change.fact_count++];
+    fact->type = type;
+    fact->node = id;
+    return fact;
+}
+
+/* An event of that node after a delay. */
 void process_schedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us);
+/* The same for an event that may be pending already: it is moved. */
+void process_reschedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us);
 
 #endif

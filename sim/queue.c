@@ -6,9 +6,12 @@
 
 bool queue_push(struct queue *q, struct event event) {
     if (q->count == QUEUE_MAX) return false;
-    uint32_t i = q->count++;
-    for (; i > 0 && q->events[i - 1].due_us <= event.due_us; i--) q->events[i] = q->events[i - 1];
-    q->events[i] = event;
+    struct event *e = q->events;
+    uint32_t i = q->count;
+    while (i > 0 && e[i - 1].due_us <= event.due_us) i--;
+    memmove(e + i + 1, e + i, (q->count - i) * sizeof event);
+    e[i] = event;
+    q->count++;
     return true;
 }
 
@@ -35,21 +38,21 @@ struct event queue_take(struct queue *q, uint32_t position) {
 }
 
 /* Its place in the array, or `count`. Timers, which are asked for most, stand in front. */
-static uint32_t find(const struct queue *q, uint16_t type, uint16_t node) {
+static uint32_t find(const struct queue *q, uint32_t key) {
     uint32_t i = 0;
-    while (i < q->count && (q->events[i].type != type || q->events[i].node != node)) i++;
+    while (i < q->count && q->events[i].key != key) i++;
     return i;
 }
 
-bool queue_remove(struct queue *q, uint16_t type, uint16_t node) {
-    uint32_t i = find(q, type, node);
+bool queue_remove(struct queue *q, uint32_t key) {
+    uint32_t i = find(q, key);
     if (i == q->count) return false;
     take_at(q, i);
     return true;
 }
 
 bool queue_reset(struct queue *q, struct event event) {
-    uint32_t i = find(q, event.type, event.node);
+    uint32_t i = find(q, event.key);
     if (i == q->count) return queue_push(q, event);
     struct event *e = q->events;
     for (; i > 0 && e[i - 1].due_us <= event.due_us; i--) e[i] = e[i - 1];

@@ -15,9 +15,8 @@ enum { QUEUE_MAX = 4096 };
 
 struct event {
     uint64_t due_us;
-    uint16_t type; /* enum event_type of the owner */
-    uint16_t node; /* 0: none */
-    uint32_t item; /* What the type makes of it. */
+    uint32_t key;  /* What it is, to the owner. */
+    uint32_t item; /* More of that. */
 };
 
 struct queue {
@@ -32,9 +31,9 @@ bool queue_push(struct queue *q, struct event event);
 uint32_t queue_within(const struct queue *q, uint32_t slack_us);
 /* Takes out the event at `position`, 0 being the first due. REQUIRES: position < count. */
 struct event queue_take(struct queue *q, uint32_t position);
-/* Takes out the event of that type and node, which is one at most. False where there is none. */
-bool queue_remove(struct queue *q, uint16_t type, uint16_t node);
-/* Moves the event of that type and node to its new time, or pushes it where there is none. */
+/* Takes out the event of that key, which is one at most. False where there is none. */
+bool queue_remove(struct queue *q, uint32_t key);
+/* Moves the event of that key to its new time, or pushes it where there is none. */
 bool queue_reset(struct queue *q, struct event event);
 
 #endif
