@@ -19,7 +19,7 @@
 enum {
     RAFT_NODES_MAX = 63, /* Ids run from 1 to 63, so that a set of nodes is one 64-bit word. */
     RAFT_BATCH_MAX = 8,  /* Entries in one message. */
-    RAFT_TAIL_MAX = RAFT_LOG_MAX / 4 /* A leader refuses commands beyond this many uncommitted
+    RAFT_TAIL_MAX = RAFT_LOG_MAX / 8 /* A leader refuses commands beyond this many uncommitted
                                       * entries: the rest of the log is kept for the no-ops of
                                       * later leaders, without which nothing could be committed. */
 };

@@ -50,6 +50,7 @@ struct checks;
 /* NULL when there is no memory. Nothing is allocated after. */
 struct checks *checks_new(void);
 void checks_free(struct checks *k);
+size_t checks_size(void); /* Bytes. */
 
 /* Begins a run. `enabled` has bit i for the check i. */
 void checks_reset(struct checks *k, uint32_t enabled, uint32_t node_count);

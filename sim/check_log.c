@@ -46,17 +46,21 @@ static void check_append_only(struct checks *k, const struct cluster *c,
     }
 }
 
-/* The node's snapshot is a prefix of the committed chain; its log goes on from there. */
+/* The node's snapshot is a prefix of the committed chain; its log goes on from there. An installed
+ * one may replace what was there; a suffix that stays must be one of the same past. */
 static void rebase(struct checks *k, const struct cluster *c, node_id id,
-                   const struct node_snapshot *snapshot, bool is_installed) {
+                   const struct node_effects *effects) {
+    const struct node_snapshot *snapshot = &cluster_view(c, id)->snapshot;
     struct log_shadow *log = &k->nodes[id].memory;
     bool is_committed = snapshot->index <= k->chain_last && snapshot->index >= k->history.base &&
                         snapshot->index >= log->base;
     history_id record = is_committed ? chain_at(k, snapshot->index)->record : 0;
     bool is_same = is_committed && record_of(k, record)->term == snapshot->term &&
                    chain_at(k, snapshot->index)->state == snapshot->state;
-    bool has_all = is_installed || (snapshot->index <= log->last && is_committed &&
-                                    shadow_at(log, snapshot->index) == record);
+    bool is_replaced = effects->apply_snapshot &&
+                       (log->last <= snapshot->index || effects->save_from == snapshot->index + 1);
+    bool has_all = is_replaced || (snapshot->index <= log->last && is_committed &&
+                                   shadow_at(log, snapshot->index) == record);
     if (!is_same || !has_all)
         check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
                    "n%u has a snapshot at %llu of term %llu that is not what was committed there",
@@ -64,7 +68,7 @@ static void rebase(struct checks *k, const struct cluster *c, node_id id,
     if (!is_committed) k->undecided = "a snapshot of what was never committed";
     log->base = snapshot->index;
     log->base_record = record;
-    if (log->last < log->base || is_installed) log->last = log->base;
+    if (log->last < log->base) log->last = log->base;
 }
 
 static void append(struct checks *k, const struct cluster *c, node_id id, uint64_t from,
@@ -92,7 +96,7 @@ void check_log_step(struct checks *k, const struct cluster *c, const struct chan
     struct log_shadow *log = &k->nodes[id].memory;
     if (before->role == NODE_LEADER && after->role == NODE_LEADER && before->term == after->term)
         check_append_only(k, c, change, id);
-    if (e->save_snapshot) rebase(k, c, id, &after->snapshot, e->apply_snapshot);
+    if (e->save_snapshot) rebase(k, c, id, e);
     if (e->save_from != 0 && k->undecided == NULL) append(k, c, id, e->save_from, after->last);
     if (after->last != log->last || after->snapshot.index != log->base)
         check_fail(k, c, CHECK_SHADOW,

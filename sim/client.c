@@ -24,7 +24,9 @@ void client_propose(struct cluster *c) {
         client->leader = after(c, target);
         return;
     }
-    process_step(c, target, &(struct node_event){.type = NODE_PROPOSE, .u.command = command});
+    struct node_event propose = {.type = NODE_PROPOSE, .now_us = c->clock_us};
+    propose.u.command = command;
+    process_step(c, target, &propose);
     client->leader = target;
     if (!c->effects.refused) return;
     c->counts[SOMETIMES_REFUSED]++;

@@ -69,7 +69,10 @@ static void leave(struct cluster *c, uint32_t slot) {
 static void send(struct cluster *c, node_id id, const struct node_packet *p) {
     assert(p->target >= 1 && p->target <= c->config.nodes && p->target != id);
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
-    if (slot == 0) return; /* The network is full: the packet is lost. */
+    if (slot == 0) { /* The network is full. */
+        count(c, SOMETIMES_LOSS);
+        return;
+    }
     if (p->after > c->processes[id].durable) network_hold(&c->network, slot, p->after);
     else leave(c, slot);
 }
@@ -103,7 +106,9 @@ void process_synced(struct cluster *c, node_id id) {
         count(c, SOMETIMES_SYNC_PART);
         start_sync(c, id);
     }
-    process_step(c, id, &(struct node_event){.type = NODE_SAVED, .u.saved = p->durable});
+    struct node_event saved = {.type = NODE_SAVED, .now_us = c->clock_us};
+    saved.u.saved = p->durable;
+    process_step(c, id, &saved);
 }
 
 static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {

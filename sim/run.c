@@ -21,9 +21,20 @@ void simulator_free(struct simulator *s) {
 
 static bool has_diverged(const struct choices *choices) { return choices->has_diverged; }
 
+static void note_digest(struct run_watch *w, const struct cluster *c) {
+    if (c->events >= RUN_WATCH_MAX || w->has_difference) return;
+    if (!w->is_repeat) {
+        w->digests[c->events] = c->digest;
+    } else if (w->digests[c->events] != c->digest) {
+        w->has_difference = true;
+        w->step = c->steps;
+    }
+}
+
 /* One event, watched. False when the run ends with it. */
 static bool advance(struct simulator *s, const struct change *change) {
     checks_observe(s->checks, s->cluster, change);
+    if (s->watch != NULL) note_digest(s->watch, s->cluster);
     if (s->beat != NULL && s->cluster->events % 1024 == 0)
         atomic_fetch_add_explicit(s->beat, 1, memory_order_relaxed);
     return checks_violation(s->checks) == NULL && checks_undecided(s->checks) == NULL &&
@@ -80,6 +91,7 @@ void run_execute(struct simulator *s, const struct cluster_config *config, struc
                  struct run_result *out) {
     struct cluster *c = s->cluster;
     *out = (struct run_result){0};
+    if (s->watch != NULL) s->watch->has_difference = false;
     if (run_faults(s, config, choices)) {
         uint64_t calm_from = c->clock_us;
         run_calm(s);

@@ -26,12 +26,22 @@ struct run_result {
 /* Calm phases may take this many of the longest election timeouts. */
 enum { RUN_CALM_ELECTIONS = 30 };
 
+/* The digests of a run after each event, to find the first at which its repetition differs. Of
+ * longer runs only the beginning is kept. */
+enum { RUN_WATCH_MAX = 1 << 20 };
+struct run_watch {
+    bool is_repeat, has_difference;
+    uint64_t step; /* Of the first difference. */
+    uint64_t digests[RUN_WATCH_MAX];
+};
+
 /* What a run needs, built once for many of them. */
 struct simulator {
     struct cluster *cluster;
     struct checks *checks;
-    uint32_t enabled;       /* Checks: bit i for check i. */
-    _Atomic uint64_t *beat; /* Grows while a run goes on; NULL: nobody watches. */
+    uint32_t enabled;        /* Checks: bit i for check i. */
+    _Atomic uint64_t *beat;  /* Grows while a run goes on; NULL: nobody looks. */
+    struct run_watch *watch; /* NULL: none. */
 };
 
 /* False when there is no memory. */

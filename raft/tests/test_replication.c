@@ -1,0 +1,734 @@
+/* test_replication.c - log replication (5.3) and commitment (5.4.2, 8). */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "support.h"
+
+/* A leader whose log is this with its no-op, all of it durable and acknowledged by all. */
+static void start_leader(struct node *n, struct start start) {
+    node_start(n, start);
+    node_elect(n);
+    node_save(n);
+    for (raft_id peer = 2; n->raft.voters >> peer != 0; peer++)
+        node_receive(n, message_accepted(peer, n->raft.term, n->raft.last));
+    cr_assert_eq(n->raft.commit, n->raft.last);
+}
+
+/* "Raft handles this by having each leader commit a blank no-op entry into the log at the start of
+ * its term" (8). */
+Test(replication, leader_starts_its_term_with_a_no_op) {
+    struct node n;
+    node_start(&n, (struct start){.term = 3, .log = "13"});
+    node_elect(&n);
+    assert_log(&n, "134");
+    cr_assert_eq(raft_entry_at(&n.raft, 3)->command, RAFT_NOOP);
+    cr_assert_eq(n.effects.save_from, 3);
+    for (raft_id peer = 2; peer <= 3; peer++) {
+        const struct raft_message *m = &sent_to(&n, RAFT_APPEND, peer)->message;
+        cr_assert_eq(m->index, 2, "nextIndex is just after the last entry before the term");
+        cr_assert_eq(m->index_term, 3);
+        cr_assert_eq(m->entry_count, 1);
+        cr_assert_eq(m->entries[0].term, 4);
+        cr_assert_eq(m->entries[0].command, RAFT_NOOP);
+    }
+}
+
+/* "Leaders send periodic heartbeats (AppendEntries RPCs that carry no log entries) to all
+ * followers" (5.2), which also carry the commit index (5.3). */
+Test(replication, heartbeats_go_to_all) {
+    struct node n;
+    start_leader(&n, (struct start){.voter_count = 5, .term = 1, .log = "11"});
+    node_timeout(&n);
+    cr_assert_eq(n.effects.timer, RAFT_TIMER_HEARTBEAT);
+    cr_assert_eq(n.effects.write, 0);
+    cr_assert_eq(n.effects.message_count, 4);
+    for (raft_id peer = 2; peer <= 5; peer++) {
+        const struct raft_outgoing *o = sent_to(&n, RAFT_APPEND, peer);
+        cr_assert_eq(o->after, 0);
+        cr_assert_eq(o->message.entry_count, 0);
+        cr_assert_eq(o->message.index, 3);
+        cr_assert_eq(o->message.index_term, 2);
+        cr_assert_eq(o->message.commit, 3);
+    }
+    cr_assert_eq(n.raft.term, 2, "a leader's timer starts no election");
+}
+
+/* "The leader appends the command to its log as a new entry, then issues AppendEntries RPCs in
+ * parallel to each of the other servers" (5.3): before its own write is done. */
+Test(replication, command_is_appended_and_sent_to_all) {
+    struct node n;
+    start_leader(&n, (struct start){0});
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    assert_log(&n, "11");
+    cr_assert_eq(n.effects.save_from, 2);
+    cr_assert_eq(n.effects.message_count, 2);
+    for (raft_id peer = 2; peer <= 3; peer++) {
+        const struct raft_outgoing *o = sent_to(&n, RAFT_APPEND, peer);
+        cr_assert_eq(o->after, 0);
+        cr_assert_eq(o->message.index, 1);
+        cr_assert_eq(o->message.entry_count, 1);
+        cr_assert_eq(o->message.entries[0].term, 1);
+        cr_assert_eq(o->message.entries[0].command, 77);
+    }
+}
+
+/* A peer that has not answered yet is sent no more: the answer fetches the rest (5.3). */
+Test(replication, next_batch_follows_the_answer) {
+    struct node n;
+    start_leader(&n, (struct start){0});
+    node_propose(&n, 77);
+    node_receive(&n, message_accepted(2, 1, 2));
+    cr_assert_eq(n.effects.message_count, 0, "node 2 has everything");
+    node_propose(&n, 78);
+    sent_alone(&n, RAFT_APPEND, 2);
+    node_receive(&n, message_accepted(3, 1, 2));
+    const struct raft_message *m = &sent_alone(&n, RAFT_APPEND, 3)->message;
+    cr_assert_eq(m->index, 2);
+    cr_assert_eq(m->entry_count, 1);
+    cr_assert_eq(m->entries[0].command, 78);
+    node_receive(&n, message_accepted(3, 1, 2));
+    cr_assert_eq(n.effects.message_count, 0, "a duplicate starts no second stream");
+}
+
+/* A lost message is sent again with the next heartbeat: "the leader retries AppendEntries RPCs
+ * indefinitely" (5.3). */
+Test(replication, heartbeat_repeats_what_was_not_answered) {
+    struct node n;
+    start_leader(&n, (struct start){0});
+    node_propose(&n, 77);
+    node_receive(&n, message_accepted(2, 1, 2));
+    for (int i = 0; i < 3; i++) {
+        node_timeout(&n);
+        cr_assert_eq(sent_to(&n, RAFT_APPEND, 2)->message.entry_count, 0);
+        cr_assert_eq(sent_to(&n, RAFT_APPEND, 3)->message.entry_count, 1);
+        cr_assert_eq(sent_to(&n, RAFT_APPEND, 3)->message.index, 1);
+    }
+}
+
+/* No message holds more than batch_max entries, and batches follow each other without a gap (5.3).
+ */
+Test(replication, batches_are_limited) {
+    char log[RAFT_LOG_MAX];
+    log_repeat(log, '1', RAFT_LOG_MAX - 1);
+    for (uint8_t batch_max = 1; batch_max <= RAFT_BATCH_MAX; batch_max++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 1, .log = log, .batch_max = batch_max});
+        node_elect(&n);
+        node_receive(&n, message_rejected(2, 2, RAFT_LOG_MAX - 1, 0, 0));
+        for (raft_index sent = 0; sent < RAFT_LOG_MAX;) {
+            const struct raft_message *m = &sent_alone(&n, RAFT_APPEND, 2)->message;
+            raft_index left = RAFT_LOG_MAX - sent;
+            cr_assert_eq(m->index, sent);
+            cr_assert_eq(m->entry_count, left < batch_max ? left : batch_max);
+            sent += m->entry_count;
+            node_receive(&n, message_accepted(2, 2, sent));
+        }
+        cr_assert_eq(n.effects.message_count, 0);
+    }
+}
+
+/* "If the follower does not find an entry in its log with the same index and term, then it refuses
+ * the new entries" (5.3, the consistency check). */
+Test(replication, consistency_check) {
+    static const struct {
+        const char *log, *leader;
+        raft_index from, to;
+        bool accepted;
+    } rows[] = {
+        {"", "3", 1, 1, true},         {"", "33", 2, 2, false},      {"1", "13", 2, 2, true},
+        {"1", "23", 2, 2, false},      {"1", "133", 3, 3, false},    {"112", "113", 3, 3, true},
+        {"112", "1133", 4, 4, false},  {"112", "1133", 4, 3, false}, {"112", "112", 4, 3, true},
+        {"112", "11233", 5, 4, false}, {"1", "3", 1, 1, true},       {"1123", "2", 2, 1, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 3, .log = rows[i].log});
+        node_receive(&n, message_append(2, 3, rows[i].leader, rows[i].from, rows[i].to));
+        const struct raft_message *m = &sent_alone(&n, RAFT_APPEND_REPLY, 2)->message;
+        cr_assert_eq(m->accepted, rows[i].accepted, "row %zu", i);
+        if (m->accepted) cr_assert_eq(m->index, rows[i].to, "row %zu", i);
+        else assert_log(&n, rows[i].log);
+        if (!m->accepted) cr_assert_eq(n.effects.write, 0, "row %zu", i);
+    }
+}
+
+/* Entries are stored as they were sent, and saved from the first new one on (5.3). */
+Test(replication, follower_appends_what_the_leader_sent) {
+    struct node n;
+    node_start(&n, (struct start){.term = 2, .log = "112"});
+    node_receive(&n, message_append(2, 2, "112222", 3, 6));
+    assert_log(&n, "112222");
+    for (raft_index i = 1; i <= 6; i++)
+        cr_assert_eq(raft_entry_at(&n.raft, i)->command, command_at(i, i < 3 ? 1 : 2));
+    cr_assert_neq(n.effects.write, 0);
+    cr_assert_eq(n.effects.save_from, 4, "entry 3 was there already");
+    cr_assert_not(n.effects.save_vote);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index_term, 2);
+}
+
+/* "If an existing entry conflicts with a new one ..., delete the existing entry and all that follow
+ * it" (figure 2): that, and nothing before it. */
+Test(replication, conflict_removes_the_entry_and_all_after_it) {
+    static const struct {
+        const char *log, *leader;
+        raft_index from, to;
+        const char *result;
+        raft_index save_from;
+    } rows[] = {
+        {"1222", "1333", 2, 2, "13", 2},    {"1222", "1333", 2, 4, "1333", 2},
+        {"1222", "1223", 2, 4, "1223", 4},  {"1222", "12333", 2, 5, "12333", 3},
+        {"12222", "1223", 4, 4, "1223", 4}, {"2", "1", 1, 1, "1", 1},
+        {"122222", "113", 2, 2, "11", 2},   {"1113", "1122", 1, 3, "112", 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 4, .log = rows[i].log});
+        node_receive(&n, message_append(2, 4, rows[i].leader, rows[i].from, rows[i].to));
+        assert_log(&n, rows[i].result);
+        cr_assert_eq(n.effects.save_from, rows[i].save_from, "row %zu", i);
+        cr_assert_lt(n.raft.saved, rows[i].save_from, "row %zu", i);
+    }
+}
+
+/* Messages may be late, doubled and empty: what agrees with the log never shortens it (5.3). All
+ * ranges of the log, of this leader and of an earlier one. */
+Test(replication, late_duplicate_and_empty_appends_remove_nothing) {
+    static const char log[] = "1123333";
+    struct node n;
+    node_start(&n, (struct start){.term = 3, .log = log});
+    for (raft_index from = 1; from <= 8; from++) {
+        for (raft_index to = from - 1; to <= 7; to++) {
+            node_receive(&n, message_append(2, 3, log, from, to));
+            assert_log(&n, log);
+            cr_assert_eq(n.effects.write, 0);
+            const struct raft_message *m = &sent_alone(&n, RAFT_APPEND_REPLY, 2)->message;
+            cr_assert(m->accepted);
+            cr_assert_eq(m->index, to, "no more than this message is known to match");
+        }
+    }
+    cr_assert_eq(n.raft.saved, 7);
+}
+
+/* What is committed, no leader contradicts (5.4.3): a message that does is wrong, and ignored. */
+Test(replication, committed_entries_are_never_rewritten) {
+    struct node n;
+    node_start(&n, (struct start){.term = 2, .log = "1222"});
+    struct raft_message heartbeat = message_append(2, 2, "1222", 5, 4);
+    heartbeat.commit = 3;
+    node_receive(&n, heartbeat);
+    cr_assert_eq(n.raft.commit, 3);
+    const struct raft_message wrong[] = {message_append(3, 3, "1333", 2, 4),
+                                         message_append(3, 3, "1233", 3, 3),
+                                         message_append(3, 3, "1233", 4, 4)};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        node_receive(&n, wrong[i]);
+        assert_log(&n, "1222");
+        cr_assert_eq(n.effects.message_count, 0, "row %zu", i);
+    }
+}
+
+/* An acknowledgement promises that the entries are stable: it waits for the write that holds them,
+ * and for no later one (figure 2). */
+Test(replication, acknowledgement_waits_for_the_write_of_its_entries) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1});
+    node_receive(&n, message_append(2, 1, "1111", 1, 2));
+    raft_write first = n.effects.write;
+    cr_assert_neq(first, 0);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, first);
+    node_receive(&n, message_append(2, 1, "1111", 3, 4));
+    raft_write second = n.effects.write;
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, second);
+    for (raft_write durable = 0; durable <= second; durable++) {
+        if (durable > 0) node_saved(&n, durable);
+        node_receive(&n, message_append(2, 1, "1111", 1, 2));
+        cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, durable < first ? first : 0);
+        node_receive(&n, message_append(2, 1, "1111", 5, 4));
+        cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, durable < second ? second : 0);
+    }
+}
+
+/* A reply of a term that is not stable yet waits for it, though it promises no entry (5.1). */
+Test(replication, replies_wait_for_the_write_of_their_term) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1, .log = "11"});
+    node_receive(&n, message_append(2, 3, "11", 3, 2));
+    raft_write write = n.effects.write;
+    cr_assert(n.effects.save_vote);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, write);
+    node_receive(&n, message_append(2, 3, "113", 4, 3));
+    cr_assert_not(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.accepted);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, write);
+    node_receive(&n, message_append(3, 2, "11", 3, 2));
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 3)->after, write, "it says term 3");
+}
+
+/* A rejection names the message it answers, and the highest entry of the follower that may still
+ * match: below the one asked for, of a term not above (5.3). */
+Test(replication, rejection_says_how_far_back_to_go) {
+    static const struct {
+        const char *log, *leader;
+        raft_index index, hint;
+        raft_term hint_term;
+    } rows[] = {
+        {"", "1111", 4, 0, 0},           {"11", "1111", 4, 2, 1},   {"1123", "1111", 4, 2, 1},
+        {"1333", "1222", 4, 1, 1},       {"1222", "1333", 4, 3, 2}, {"333333", "222", 3, 0, 0},
+        {"1122334", "1111111", 7, 2, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 5, .log = rows[i].log});
+        raft_index index = rows[i].index;
+        node_receive(&n, message_append(2, 5, rows[i].leader, index + 1, index));
+        const struct raft_message *m = &sent_alone(&n, RAFT_APPEND_REPLY, 2)->message;
+        cr_assert_not(m->accepted, "row %zu", i);
+        cr_assert_eq(m->index, index, "row %zu", i);
+        cr_assert_eq(m->hint, rows[i].hint, "row %zu: hint %" PRIu64, i, m->hint);
+        cr_assert_eq(m->index_term, rows[i].hint_term, "row %zu", i);
+    }
+}
+
+/* Distinct terms of a log from `from` on. */
+static unsigned terms_from(const char *log, size_t from) {
+    unsigned count = 0;
+    for (size_t i = from; i < strlen(log); i++) count += i == from || log[i] != log[i - 1];
+    return count;
+}
+
+static size_t common_prefix(const char *a, const char *b) {
+    size_t i = 0;
+    while (a[i] != '\0' && a[i] == b[i]) i++;
+    return i;
+}
+
+struct repair {
+    const char *leader, *follower;
+    bool leader_commits_first;
+};
+
+/* Repairs the log of node 2 by node 1, in the term 9; returns how many appends it rejected. */
+static unsigned repair(const struct repair *logs) {
+    static struct cluster c;
+    cluster_start(&c, 3, 8, logs->leader);
+    cluster_replace(&c, 2, logs->follower);
+    c.cut = (raft_set)1 << 2;
+    if (!logs->leader_commits_first) c.cut |= (raft_set)1 << 3;
+    cluster_timeout(&c, 1);
+    cluster_receive(&c, 1, message_grant(3, 9));
+    cluster_settle(&c);
+    c.cut = 0;
+    c.rejection_count = 0;
+    for (int i = 0; i < 2; i++) { /* The second heartbeat carries the commit index. */
+        cluster_timeout(&c, 1);
+        cluster_settle(&c);
+    }
+    cr_assert_eq(c.nodes[1].raft.role, RAFT_LEADER);
+    cr_assert_eq(strlen(logs->leader) + 1, c.nodes[1].raft.last);
+    cluster_assert_converged(&c);
+    return c.rejection_count;
+}
+
+/* Each rejection skips a whole term of one of the two logs; one more finds a shorter log. */
+static void assert_repair_is_fast(const struct repair *logs) {
+    size_t same = common_prefix(logs->leader, logs->follower);
+    unsigned limit = 1 + terms_from(logs->leader, same) + terms_from(logs->follower, same);
+    unsigned count = repair(logs);
+    cr_assert_leq(count, limit, "leader \"%s\", follower \"%s\": %u rejections, not %u",
+                  logs->leader, logs->follower, count, limit);
+}
+
+static const struct repair conflicts[] = {
+    {.leader = "", .follower = ""},
+    {.leader = "1", .follower = ""},
+    {.leader = "", .follower = "1111111"},
+    {.leader = "11111111111", .follower = ""},
+    {.leader = "11111111111", .follower = "11111"},
+    {.leader = "22222222222", .follower = "11111111111"},
+    {.leader = "11111111111", .follower = "22222222222"},
+    {.leader = "12222222222", .follower = "1111111"},
+    {.leader = "1333333", .follower = "12222222222"},
+    {.leader = "12222222222", .follower = "1333333"},
+    {.leader = "1114455666", .follower = "11122233333"},
+    {.leader = "1114455666", .follower = "1114444"},
+    {.leader = "1114455666", .follower = "111445566677"},
+    {.leader = "11335577", .follower = "11224466"},
+    {.leader = "11224466", .follower = "113355777"},
+    {.leader = "1357", .follower = "2468"},
+};
+
+/* The log that begins with an entry of term 1, and goes on with up to five of three other terms. */
+static char *log_of_counts(char *log, unsigned counts, const char *terms) {
+    char *end = log;
+    *end++ = '1';
+    for (int i = 0; i < 3; i++, counts /= 6) {
+        log_repeat(end, terms[i], counts % 6);
+        end += counts % 6;
+    }
+    return log;
+}
+
+/* All pairs of such logs, with no term in common: nothing but the first entry matches. */
+static void assert_small_repairs_are_fast(bool leader_commits_first) {
+    char leader[17], follower[17];
+    for (unsigned a = 0; a < 6 * 6 * 6; a++) {
+        if (strlen(log_of_counts(leader, a, "357")) > 6) continue;
+        for (unsigned b = 0; b < 6 * 6 * 6; b++) {
+            if (strlen(log_of_counts(follower, b, "246")) > 6) continue;
+            assert_repair_is_fast(&(struct repair){leader, follower, leader_commits_first});
+        }
+    }
+}
+
+/* "The protocol can be optimized to reduce the number of rejected AppendEntries RPCs ... one
+ * AppendEntries RPC will be required for each term with conflicting entries" (5.3). */
+Test(replication, one_rejection_skips_a_conflicting_term) {
+    for (size_t i = 0; i < sizeof conflicts / sizeof conflicts[0]; i++)
+        assert_repair_is_fast(&conflicts[i]);
+    assert_small_repairs_are_fast(false);
+}
+
+/* The same when the leader has committed its whole log before the follower comes back (5.3): an old
+ * leader that was cut off with commands of its own. */
+Test(replication, one_rejection_skips_a_term_that_the_leader_has_committed) {
+    for (size_t i = 0; i < sizeof conflicts / sizeof conflicts[0]; i++) {
+        struct repair logs = conflicts[i];
+        logs.leader_commits_first = true;
+        assert_repair_is_fast(&logs);
+    }
+    assert_small_repairs_are_fast(true);
+}
+
+/* Figure 7: the leader of term 8 brings the logs (a) to (f) into line with its own (5.3). */
+Test(replication, figure_7_all_followers_end_with_the_log_of_the_leader) {
+    static const char *const logs[] = {"111445566",    "1114",    "11144556666",
+                                       "111445566677", "1114444", "11122233333"};
+    static struct cluster c;
+    cluster_start(&c, 7, 7, "1114455666");
+    for (raft_id id = 2; id <= 7; id++) cluster_replace(&c, id, logs[id - 2]);
+    cluster_timeout(&c, 1);
+    cluster_settle(&c);
+    cr_assert_eq(c.nodes[1].raft.role, RAFT_LEADER, "(a), (b), (e) and (f) vote for it");
+    cr_assert_eq(c.nodes[1].raft.term, 8);
+    cluster_timeout(&c, 1);
+    cluster_settle(&c);
+    for (raft_id id = 1; id <= 7; id++) assert_log(&c.nodes[id], "11144556668");
+    cluster_assert_converged(&c);
+}
+
+/* A rejection that answers another message than the last one says nothing now: late, double, or
+ * below what is known to match (5.3). */
+Test(replication, stale_rejections_are_ignored) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1, .log = "111111"});
+    node_elect(&n);
+    node_receive(&n, message_rejected(2, 2, 6, 4, 1));
+    cr_assert_eq(n.raft.peers[2].next, 5);
+    const struct raft_message stale[] = {
+        message_rejected(2, 2, 6, 4, 1), message_rejected(2, 2, 5, 0, 0),
+        message_rejected(2, 2, 3, 0, 0), message_rejected(2, 1, 4, 0, 0),
+        message_rejected(2, 2, 4, 4, 1), message_rejected(2, 2, 4, 9, 1),
+        message_rejected(2, 2, 9, 0, 0), message_rejected(2, 2, 0, 0, 0)};
+    for (size_t i = 0; i < sizeof stale / sizeof stale[0]; i++) {
+        node_receive(&n, stale[i]);
+        assert_no_effects(&n);
+        cr_assert_eq(n.raft.peers[2].next, 5, "row %zu", i);
+    }
+    node_receive(&n, message_accepted(2, 2, 4));
+    node_receive(&n, message_rejected(2, 2, 4, 2, 1));
+    cr_assert_eq(n.raft.peers[2].next, 5, "entry 4 matches");
+    assert_no_effects(&n);
+}
+
+/* "matchIndex: increases monotonically" (figure 2): all orders of four replies, each also double.
+ */
+Test(replication, match_index_only_rises) {
+    for (unsigned order = 0; order < 4 * 4 * 4 * 4; order++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 1, .log = "1111"});
+        node_elect(&n);
+        raft_index highest = 0;
+        for (unsigned digits = order, i = 0; i < 4; i++, digits /= 4) {
+            raft_index index = digits % 4 + 1;
+            if (index > highest) highest = index;
+            node_receive(&n, message_accepted(2, 2, index));
+            cr_assert_eq(n.raft.peers[2].match, highest, "order %u", order);
+            cr_assert_gt(n.raft.peers[2].next, highest, "order %u", order);
+        }
+    }
+}
+
+/* Only entries that the leader has can match (5.3). */
+Test(replication, acknowledgement_beyond_the_log_is_ignored) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1, .log = "11"});
+    node_elect(&n);
+    node_receive(&n, message_accepted(2, 2, 4));
+    cr_assert_eq(n.raft.peers[2].match, 0);
+    assert_no_effects(&n);
+}
+
+/* Progress is the leader's of one term: a new one starts from nothing (5.3, figure 2). */
+Test(replication, new_leader_knows_nothing_of_its_peers) {
+    struct node n;
+    start_leader(&n, (struct start){0});
+    node_receive(&n, message_append(2, 2, "12", 2, 2));
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+    node_elect(&n);
+    for (raft_id peer = 2; peer <= 3; peer++) {
+        cr_assert_eq(n.raft.peers[peer].match, 0);
+        cr_assert_eq(n.raft.peers[peer].next, 3);
+    }
+}
+
+/* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
+ * log[N].term == currentTerm: set commitIndex = N" (figure 2). The leader of term 3 among five, its
+ * own entries durable; the order of the replies does not matter. */
+Test(replication, leader_commits_what_a_majority_holds) {
+    static const struct {
+        const char *log; /* Then comes the no-op of term 3, and one command. */
+        raft_index match[4], commit;
+    } rows[] = {
+        {"12", {0, 0, 0, 0}, 0}, {"12", {4, 0, 0, 0}, 0}, {"12", {4, 4, 0, 0}, 4},
+        {"12", {3, 4, 0, 0}, 3}, {"12", {2, 4, 0, 0}, 0}, {"12", {2, 2, 2, 2}, 0},
+        {"12", {1, 2, 3, 4}, 3}, {"12", {3, 3, 3, 3}, 3}, {"12", {4, 4, 4, 4}, 4},
+        {"", {1, 1, 0, 0}, 1},   {"", {2, 1, 1, 0}, 1},   {"", {2, 2, 1, 0}, 2},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
+        size_t row = i / 2;
+        struct node n;
+        node_start(&n, (struct start){.voter_count = 5, .term = 2, .log = rows[row].log});
+        node_elect(&n);
+        node_propose(&n, 77);
+        node_save(&n);
+        for (raft_id k = 0; k < 4; k++) {
+            raft_id peer = i % 2 ? 5 - k : 2 + k;
+            node_receive(&n, message_accepted(peer, 3, rows[row].match[peer - 2]));
+        }
+        cr_assert_eq(n.raft.commit, rows[row].commit, "row %zu: %" PRIu64, row, n.raft.commit);
+    }
+}
+
+/* The own copy counts when it is durable, not before; others can do without it (5.3). */
+Test(replication, own_entry_counts_once_it_is_saved) {
+    struct node n;
+    node_start(&n, (struct start){.voter_count = 5});
+    node_elect(&n);
+    node_receive(&n, message_accepted(2, 1, 1));
+    node_receive(&n, message_accepted(3, 1, 1));
+    cr_assert_eq(n.raft.commit, 0);
+    node_save(&n);
+    cr_assert_eq(n.raft.commit, 1);
+    cr_assert_eq(n.effects.apply_from, 1);
+    cr_assert_eq(n.effects.apply_to, 1);
+    node_propose(&n, 77);
+    for (raft_id peer = 2; peer <= 4; peer++) node_receive(&n, message_accepted(peer, 1, 2));
+    cr_assert_eq(n.raft.commit, 2, "three peers are a majority of five");
+    cr_assert_eq(n.raft.saved, 1);
+}
+
+/* A cluster of one commits when its own write is done (5.3). */
+Test(replication, single_server_commits_what_it_has_saved) {
+    struct node n;
+    node_start(&n, (struct start){.voter_count = 1});
+    node_elect(&n);
+    node_propose(&n, 77);
+    cr_assert_eq(n.raft.commit, 0);
+    node_saved(&n, n.raft.written - 1);
+    cr_assert_eq(n.raft.commit, 1);
+    node_save(&n);
+    cr_assert_eq(n.raft.commit, 2);
+    cr_assert_eq(n.effects.answer_from, 2);
+}
+
+/* Figure 8 (5.4.2). S1 of term 4 has brought entry 2, of term 2, to a majority: it is not
+ * committed, for S5 could still overwrite it (d). When its own entry 3 is there, both are (e). */
+Test(replication, figure_8_old_entries_are_not_committed_by_counting) {
+    struct node s1;
+    node_start(&s1, (struct start){.voter_count = 5, .term = 3, .log = "12"});
+    node_elect(&s1);
+    node_save(&s1);
+    assert_log(&s1, "124");
+    for (raft_id peer = 2; peer <= 5; peer++) {
+        node_receive(&s1, message_accepted(peer, 4, 2));
+        cr_assert_eq(s1.raft.commit, 0, "(c)");
+    }
+    struct node overwritten = s1;
+    node_receive(&overwritten, message_append(5, 5, "13", 2, 2));
+    assert_log(&overwritten, "13");
+    node_receive(&s1, message_accepted(2, 4, 3));
+    cr_assert_eq(s1.raft.commit, 0);
+    node_receive(&s1, message_accepted(3, 4, 3));
+    cr_assert_eq(s1.raft.commit, 3, "(e)");
+}
+
+/* "Once an entry from the current term has been committed in this way, then all prior entries are
+ * committed indirectly" (5.4.2). Only the clients of the current term wait here. */
+Test(replication, old_entries_are_committed_indirectly) {
+    static const char *const logs[] = {"", "1", "112", "1122233"};
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        raft_index old = strlen(logs[i]);
+        struct node n;
+        node_start(&n, (struct start){.term = 3, .log = logs[i]});
+        node_elect(&n);
+        node_propose(&n, 77);
+        node_save(&n);
+        raft_index last = n.raft.last; /* The command is refused where the tail is full. */
+        node_receive(&n, message_accepted(2, 4, last));
+        cr_assert_eq(n.effects.apply_from, 1);
+        cr_assert_eq(n.effects.apply_to, last);
+        cr_assert_eq(n.effects.answer_from, old + 1, "only entries of the own term");
+    }
+}
+
+/* Entries of the own term are answered once each, in order (8). */
+Test(replication, each_commit_answers_its_own_entries) {
+    struct node n;
+    start_leader(&n, (struct start){.term = 1, .log = "11"});
+    for (raft_index index = 4; index < 4 + RAFT_TAIL_MAX; index++) {
+        node_propose(&n, command_at(index, 2));
+        cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+        node_save(&n);
+        node_receive(&n, message_accepted(3, 2, index));
+        cr_assert_eq(n.effects.apply_from, index);
+        cr_assert_eq(n.effects.apply_to, index);
+        cr_assert_eq(n.effects.answer_from, index);
+    }
+}
+
+/* "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)"
+ * (figure 2): the last that this message has verified, not the last in the log. */
+Test(replication, follower_commits_what_is_committed_and_verified) {
+    static const struct {
+        raft_index from, to, leader_commit, commit;
+    } rows[] = {
+        {1, 4, 0, 0}, {1, 4, 3, 3}, {1, 4, 4, 4},   {1, 4, 9, 4}, {1, 2, 4, 2},
+        {3, 2, 4, 2}, {3, 3, 9, 3}, {5, 4, 2, 2},   {5, 4, 9, 4}, {1, 0, 4, 0},
+        {5, 6, 5, 5}, {5, 6, 9, 6}, {5, 6, ~0u, 6},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node n;
+        node_start(&n, (struct start){.term = 2, .log = "1122"});
+        struct raft_message m = message_append(2, 2, "112222", rows[i].from, rows[i].to);
+        m.commit = rows[i].leader_commit;
+        node_receive(&n, m);
+        cr_assert_eq(n.raft.commit, rows[i].commit, "row %zu: %" PRIu64, i, n.raft.commit);
+        cr_assert_eq(n.effects.apply_to, rows[i].commit, "row %zu", i);
+        cr_assert_eq(n.effects.apply_from, rows[i].commit > 0 ? 1 : 0, "row %zu", i);
+        cr_assert_eq(n.effects.answer_from, 0, "no client waits at a follower");
+    }
+}
+
+/* A late message with a lower commit index takes nothing back, and applies nothing twice (5.3). */
+Test(replication, commit_index_never_falls) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1, .log = "1111"});
+    static const raft_index commits[] = {2, 1, 2, 4, 0, 3, 4};
+    raft_index highest = 0;
+    for (size_t i = 0; i < sizeof commits / sizeof commits[0]; i++) {
+        struct raft_message m = message_append(2, 1, "1111", 5, 4);
+        m.commit = commits[i];
+        node_receive(&n, m);
+        bool rises = commits[i] > highest;
+        cr_assert_eq(n.effects.apply_from, rises ? highest + 1 : 0, "row %zu", i);
+        cr_assert_eq(n.effects.apply_to, rises ? commits[i] : 0, "row %zu", i);
+        if (rises) highest = commits[i];
+        cr_assert_eq(n.raft.commit, highest, "row %zu", i);
+    }
+}
+
+/* "If the client's first choice is not the leader, that server will reject the client's request and
+ * supply information about the most recent leader it has heard from" (8). */
+Test(replication, followers_and_candidates_refuse_commands) {
+    struct node n;
+    node_start(&n, (struct start){0});
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_NOT_LEADER);
+    cr_assert_eq(n.effects.leader, 0);
+    node_receive(&n, message_append(3, 1, "", 1, 0));
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_NOT_LEADER);
+    cr_assert_eq(n.effects.leader, 3);
+    assert_no_effects(&n);
+    node_campaign(&n);
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_NOT_LEADER);
+    cr_assert_eq(n.effects.leader, 0, "its term has no leader yet");
+    assert_log(&n, "");
+}
+
+/* A leader that cannot commit keeps room for the no-ops of later leaders (8): commands are refused
+ * at RAFT_TAIL_MAX uncommitted entries, and accepted again when some are committed. */
+Test(replication, full_tail_refuses_commands) {
+    struct node n;
+    node_start(&n, (struct start){0});
+    node_elect(&n);
+    for (raft_index last = 1; last < RAFT_TAIL_MAX; last++) {
+        node_propose(&n, 77);
+        cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED, "after %" PRIu64, last);
+    }
+    node_propose(&n, 78);
+    cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
+    cr_assert_eq(n.effects.leader, 1);
+    assert_no_effects(&n);
+    cr_assert_eq(n.raft.last, RAFT_TAIL_MAX);
+    node_save(&n);
+    node_receive(&n, message_accepted(2, 1, 1));
+    node_propose(&n, 78);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    node_propose(&n, 79);
+    cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
+}
+
+/* A log that is full of committed entries refuses as well, until it is compacted (7). */
+Test(replication, full_log_refuses_commands) {
+    char log[RAFT_LOG_MAX];
+    struct node n;
+    start_leader(&n, (struct start){.term = 1, .log = log_repeat(log, '1', RAFT_LOG_MAX - 1)});
+    cr_assert_eq(n.raft.commit, RAFT_LOG_MAX);
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
+    assert_no_effects(&n);
+    node_compact(&n, 1);
+    node_propose(&n, 77);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    cr_assert_eq(n.raft.last, RAFT_LOG_MAX + 1);
+}
+
+/* The same entry twice, and another in between (5.3, 5.4.2).
+ *   1. Entry 6 of term 2 is written (A), overwritten by term 4 (B), written again as it was (C).
+ *   2. A is reported: the disk holds entry 6 of term 2, but B is about to take it away.
+ *   3. It counts when C is reported, and so does the acknowledgement. */
+Test(replication, rewritten_entry_counts_with_its_last_write) {
+    struct node n;
+    raft_write writes[3];
+    node_start(&n, (struct start){.term = 2, .log = "11111"});
+    node_receive(&n, message_append(2, 2, "111112", 6, 6));
+    writes[0] = n.effects.write;
+    node_receive(&n, message_append(3, 4, "111114", 6, 6));
+    writes[1] = n.effects.write;
+    node_receive(&n, message_append(2, 5, "111112", 6, 6));
+    writes[2] = n.effects.write;
+    cr_assert(writes[0] < writes[1] && writes[1] < writes[2]);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(n.raft.saved, 5, "before write %d", i);
+        node_receive(&n, message_append(2, 5, "111112", 6, 6));
+        cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, writes[2]);
+        node_saved(&n, writes[i]);
+    }
+    cr_assert_eq(n.raft.saved, 6);
+    node_receive(&n, message_append(2, 5, "111112", 6, 6));
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, 0);
+}
+
+/* Entries that a pending write cuts off stop counting at once (5.3). */
+Test(replication, truncated_entries_no_longer_count_as_saved) {
+    struct node n;
+    node_start(&n, (struct start){.term = 2, .log = "12222"});
+    cr_assert_eq(n.raft.saved, 5);
+    node_receive(&n, message_append(2, 3, "1233", 3, 4));
+    cr_assert_eq(n.raft.saved, 2);
+    node_save(&n);
+    cr_assert_eq(n.raft.saved, 4);
+}

@@ -1,0 +1,12 @@
+/* nodes.c - finds implementations by name. */
+#include "nodes.h"
+
+#include <string.h>
+
+const struct node_impl *node_find(const char *name) {
+    if (strcmp(name, node_raft.name) == 0) return &node_raft;
+    if (strcmp(name, node_naive.name) == 0) return &node_naive;
+    for (size_t i = 0; i < mutant_count; i++)
+        if (strcmp(name, mutant_table[i].impl->name) == 0) return mutant_table[i].impl;
+    return NULL;
+}

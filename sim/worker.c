@@ -1,0 +1,237 @@
+/* worker.c - the child's side of a campaign: runs seeds, notes what happened in shared memory. */
+#include "worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+double clock_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void *campaign_shared(size_t size) {
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void campaign_draw(const struct campaign *campaign, uint64_t seed, struct choice_list *record,
+                   struct cluster_config *config, struct choices *choices) {
+    struct choice_odds odds;
+    profile_draw(&campaign->request, seed, config, &odds);
+    choices_random(choices, seed, &odds, record);
+}
+
+/* ---- one run ---- */
+
+static bool is_finding(const struct run_result *result, enum finding_kind *kind) {
+    switch (result->outcome) {
+    case RUN_HELD: return false;
+    case RUN_VIOLATED: *kind = FINDING_VIOLATED; return true;
+    case RUN_STALLED: *kind = FINDING_STALLED; return true;
+    case RUN_UNDECIDED: *kind = FINDING_UNDECIDED; return true;
+    case RUN_DIVERGED: *kind = FINDING_NONDETERMINISTIC; return true;
+    }
+    assert(false);
+    return false;
+}
+
+static void run_seed(const struct campaign *campaign, struct simulator *s, uint64_t seed,
+                     struct finding *out) {
+    struct choices choices;
+    struct cluster_config config;
+    campaign_draw(campaign, seed, NULL, &config, &choices);
+    run_execute(s, &config, &choices, &out->result);
+    out->seed = seed;
+    out->nodes = config.nodes;
+}
+
+static void add_run(struct tally *tally, const struct run_result *result, bool has_failed) {
+    tally->runs++;
+    tally->steps += result->steps;
+    tally->events += result->events;
+    tally->digest += result->digest;
+    for (int i = 0; i < SOMETIMES_COUNT; i++) tally->counts[i] += result->counts[i];
+    if (!has_failed) return;
+    tally->failures++;
+    tally->steps_to_failure += result->steps;
+}
+
+/* The second run must go through the same digests as the first. */
+static bool differs_when_repeated(const struct campaign *campaign, struct simulator *s,
+                                  struct finding *finding) {
+    struct finding again = {0};
+    s->watch->is_repeat = true;
+    run_seed(campaign, s, finding->seed, &again);
+    s->watch->is_repeat = false;
+    if (again.result.digest == finding->result.digest && !s->watch->has_difference) return false;
+    finding->kind = FINDING_NONDETERMINISTIC;
+    uint64_t step = s->watch->has_difference ? s->watch->step : again.result.steps;
+    snprintf(finding->result.reason, sizeof finding->result.reason,
+             "two runs differ from step %llu on", (unsigned long long)step);
+    return true;
+}
+
+static void run_chunk(const struct campaign *campaign, struct simulator *s,
+                      struct worker_slot *slot) {
+    struct chunk *chunk = &slot->chunk;
+    for (uint64_t seed = chunk->first;; seed += campaign->shards) {
+        slot->seed = seed;
+        atomic_fetch_add(&slot->beat, 1);
+        struct finding *finding = &chunk->findings[chunk->finding_count];
+        *finding = (struct finding){0};
+        run_seed(campaign, s, seed, finding);
+        bool is_found = is_finding(&finding->result, &finding->kind);
+        add_run(&chunk->tally, &finding->result, is_found);
+        if (campaign->check_determinism) is_found |= differs_when_repeated(campaign, s, finding);
+        chunk->finding_count += is_found;
+        if (seed == chunk->last || (is_found && !campaign->keep_going)) break;
+    }
+    chunk->is_done = true;
+}
+
+/* ---- processes ---- */
+
+/* The child dies with its parent, leaves Ctrl-C to it, and writes no core files. */
+static void become_child(void) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+}
+
+static _Noreturn void serve(const struct campaign *campaign, struct worker_slot *slot,
+                            int command_fd, int done_fd) {
+    become_child();
+    struct simulator s;
+    if (!simulator_new(&s, campaign->impl, campaign->enabled)) _exit(5);
+    s.beat = &slot->beat;
+    static struct run_watch watch;
+    s.watch = campaign->check_determinism ? &watch : NULL;
+    char byte;
+    while (read(command_fd, &byte, 1) == 1) {
+        run_chunk(campaign, &s, slot);
+        if (write(done_fd, &byte, 1) != 1) break;
+    }
+    simulator_free(&s);
+    _exit(0);
+}
+
+bool worker_start(struct worker *w, const struct campaign *campaign) {
+    int command[2], done[2];
+    if (pipe(command) != 0) return false;
+    if (pipe(done) != 0) return false;
+    fflush(NULL);
+    w->pid = fork();
+    if (w->pid < 0) return false;
+    if (w->pid == 0) {
+        close(command[1]);
+        close(done[0]);
+        serve(campaign, w->slot, command[0], done[1]);
+    }
+    close(command[0]);
+    close(done[1]);
+    w->command_fd = command[1];
+    w->done_fd = done[0];
+    w->is_busy = false;
+    return true;
+}
+
+void worker_command(struct worker *w) {
+    assert(!w->is_busy);
+    w->is_busy = true;
+    w->slot->chunk.is_done = false;
+    w->beat_time = clock_seconds();
+    ssize_t written = write(w->command_fd, "", 1);
+    (void)written; /* If it is gone already, the end of done_fd tells. */
+}
+
+int worker_reap(struct worker *w) {
+    int status = 0;
+    while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR) continue;
+    close(w->command_fd);
+    close(w->done_fd);
+    w->pid = 0;
+    w->is_busy = false;
+    return status;
+}
+
+void worker_stop(struct worker *w) {
+    if (w->pid == 0) return;
+    kill(w->pid, SIGKILL);
+    worker_reap(w);
+}
+
+/* ---- one guarded run ---- */
+
+struct guarded_result {
+    struct run_result result;
+    _Atomic uint64_t beat;
+    bool is_done;
+};
+
+static _Noreturn void run_guarded(const struct guarded_run *run, struct guarded_result *shared) {
+    become_child();
+    struct simulator s;
+    if (!simulator_new(&s, run->impl, run->enabled)) _exit(5);
+    s.beat = &shared->beat;
+    struct choices choices = run->choices;
+    run_execute(&s, &run->config, &choices, &shared->result);
+    shared->is_done = true;
+    simulator_free(&s);
+    _exit(0);
+}
+
+/* Waits for the child; kills it when it does not move. True if it hung. */
+static bool wait_for(pid_t pid, const struct guarded_run *run, struct guarded_result *shared,
+                     int *status) {
+    uint64_t beat = 0;
+    double beat_time = clock_seconds();
+    for (useconds_t pause_us = 100;; pause_us = pause_us < 20000 ? pause_us * 2 : pause_us) {
+        pid_t got = waitpid(pid, status, WNOHANG);
+        if (got == pid) return false;
+        uint64_t now = atomic_load(&shared->beat);
+        if (now != beat) {
+            beat = now;
+            beat_time = clock_seconds();
+        } else if (clock_seconds() - beat_time > run->hang_seconds) {
+            kill(pid, SIGKILL);
+            waitpid(pid, status, 0);
+            return true;
+        }
+        usleep(pause_us);
+    }
+}
+
+bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *has_finding) {
+    struct guarded_result *shared = campaign_shared(sizeof *shared);
+    if (shared == NULL) return false;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) run_guarded(run, shared);
+    int status = 0;
+    bool is_hung = pid > 0 && wait_for(pid, run, shared, &status);
+    *out = (struct finding){.nodes = run->config.nodes, .result = shared->result};
+    *has_finding = true;
+    if (is_hung) {
+        out->kind = FINDING_HUNG;
+    } else if (!shared->is_done) {
+        out->kind = FINDING_ABORTED;
+        out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    } else {
+        *has_finding = is_finding(&out->result, &out->kind);
+    }
+    munmap(shared, sizeof *shared);
+    return pid > 0;
+}
