@@ -10,10 +10,7 @@
 #include "commands.h"
 #include "worker.h"
 
-enum {
-    ARTEFACTS_MAX = 100, /* A campaign that keeps going saves no more than that. */
-    RECORD_MAX = 1 << 28 /* Choices; the memory is only reserved. */
-};
+enum { ARTEFACTS_MAX = 100 }; /* A campaign that keeps going saves no more than that. */
 
 struct watch {
     const struct options *options;
@@ -53,15 +50,24 @@ static void again_of(const struct campaign *c, uint64_t seed, char *text, size_t
             n += snprintf(text + n, size - (size_t)n, " --check %s", check_table[i].name);
 }
 
+/* More choices than a run of the campaign can take; the memory is only reserved. */
+static size_t record_capacity(const struct campaign *c) {
+    const size_t most = (size_t)1 << 28;
+    size_t steps = (size_t)c->request.steps + 100000;
+    size_t choices = steps * (16 + 8 * (size_t)c->request.nodes_max);
+    return choices < most ? choices : most;
+}
+
 /* The record is shared with the process of the run, so that it survives it. One serves all
  * findings. */
-static struct choice_list *record_memory(void) {
+static struct choice_list *record_memory(const struct campaign *c) {
     static struct choice_list *record;
     if (record == NULL) {
-        record = campaign_shared(sizeof *record + sizeof(struct choice) * RECORD_MAX);
+        size_t capacity = record_capacity(c);
+        record = campaign_shared(sizeof *record + sizeof(struct choice) * capacity);
         if (record == NULL) return NULL;
         record->items = (struct choice *)(record + 1);
-        record->capacity = RECORD_MAX;
+        record->capacity = capacity;
     }
     record->count = 0;
     return record;
@@ -126,7 +132,7 @@ static void on_finding(void *context, const struct campaign *c, const struct fin
     if (w->artefacts < ARTEFACTS_MAX) {
         w->artefacts++;
         struct guarded_run run;
-        struct choice_list *record = record_memory();
+        struct choice_list *record = record_memory(c);
         bool has_run = record != NULL && record_again(c, finding, record, &run, &shown);
         if (!has_run) fprintf(stderr, "raftsim: no process or memory to run the seed again\n");
         if (has_run && record->count > record->capacity) record->count = record->capacity;
