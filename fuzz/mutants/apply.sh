@@ -1,7 +1,7 @@
 #!/bin/sh
 # apply.sh PATCH OUTDIR PREFIX FILE... - copies of the files, as PREFIX_name, with the patch applied.
 set -eu
-patch=$1 outdir=$2 prefix=$3
+patch=$(realpath "$1") outdir=$2 prefix=$3
 shift 3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -310,9 +310,10 @@ Test(election, candidate_and_leader_refuse_their_vote) {
  * stable storage before responding to RPCs"). */
 Test(election, granted_vote_waits_for_the_write) {
     struct node n;
-    node_start(&n, (struct start){0});
+    node_start(&n, (struct start){.term = 1});
     node_receive(&n, message_vote(2, 1, 0, 0));
     raft_write write = n.effects.write;
+    cr_assert(n.effects.save_vote);
     cr_assert_neq(write, 0);
     cr_assert_eq(sent_alone(&n, RAFT_VOTE_REPLY, 2)->after, write);
     node_receive(&n, message_vote(2, 1, 0, 0));

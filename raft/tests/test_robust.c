@@ -151,18 +151,28 @@ Test(robust, wrong_messages_are_ignored) {
     }
 }
 
-/* What the storage would hold if every write that was asked for were done. */
+/* What the storage will hold when every write that was asked for is done. */
 struct disk {
     raft_term term;
     raft_id vote;
     struct raft_snapshot snapshot;
     uint32_t count;
     struct raft_entry entries[RAFT_LOG_MAX];
+    raft_write writes[RAFT_LOG_MAX]; /* The last one of each entry. */
 };
 
 static void disk_cut(struct disk *d, raft_index from) {
     raft_index kept = from - d->snapshot.index - 1;
     if (kept < d->count) d->count = (uint32_t)kept;
+}
+
+static void disk_compact(struct disk *d, struct raft_snapshot snapshot) {
+    raft_index covered = snapshot.index - d->snapshot.index;
+    if (covered > d->count) covered = d->count;
+    d->count -= (uint32_t)covered;
+    memmove(d->entries, d->entries + covered, d->count * sizeof d->entries[0]);
+    memmove(d->writes, d->writes + covered, d->count * sizeof d->writes[0]);
+    d->snapshot = snapshot;
 }
 
 static void disk_write(struct disk *d, const struct node *n) {
@@ -171,17 +181,20 @@ static void disk_write(struct disk *d, const struct node *n) {
         d->term = n->raft.term;
         d->vote = n->raft.vote;
     }
-    if (e->save_snapshot) {
-        raft_index covered = n->raft.snapshot.index - d->snapshot.index;
-        if (covered > d->count) covered = d->count;
-        d->count -= (uint32_t)covered;
-        memmove(d->entries, d->entries + covered, d->count * sizeof d->entries[0]);
-        d->snapshot = n->raft.snapshot;
-    }
+    if (e->save_snapshot) disk_compact(d, n->raft.snapshot);
     if (e->save_from == 0) return;
     disk_cut(d, e->save_from);
-    for (raft_index i = e->save_from; i <= n->raft.last; i++)
+    for (raft_index i = e->save_from; i <= n->raft.last; i++) {
+        d->writes[d->count] = e->write;
         d->entries[d->count++] = *raft_entry_at(&n->raft, i);
+    }
+}
+
+/* The naive twin of `saved`. */
+static raft_index disk_saved(const struct disk *d, raft_write durable) {
+    uint32_t saved = 0;
+    while (saved < d->count && d->writes[saved] <= durable) saved++;
+    return d->snapshot.index + saved;
 }
 
 static const char *wrong_disk(const struct disk *d, const struct raft *r) {
@@ -191,6 +204,8 @@ static const char *wrong_disk(const struct disk *d, const struct raft *r) {
     if (d->snapshot.state != r->snapshot.state) return "the state of the snapshot is saved";
     if (d->snapshot.index + d->count != r->last) return "the length of the log is saved";
     if (memcmp(d->entries, r->log, d->count * sizeof d->entries[0]) != 0) return "the log is saved";
+    if (disk_saved(d, r->durable) != r->saved)
+        return "entries count with the write that holds them";
     return NULL;
 }
 
@@ -216,6 +231,7 @@ static void hammer_restart(struct hammer *h) {
         d->term = d->count > 0;
         for (uint32_t i = 0; i < d->count; i++) d->entries[i] = (struct raft_entry){1, 1 + i};
     }
+    memset(d->writes, 0, sizeof d->writes);
     struct raft_durable durable = {d->term, d->vote, d->snapshot, d->count, d->entries};
     raft_set voters = UINT64_MAX >> (62 - roll(&h->dice, 5)) & ~(raft_set)1;
     struct raft_config config = {1, voters, (uint8_t)(1 + roll(&h->dice, RAFT_BATCH_MAX))};

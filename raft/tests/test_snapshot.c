@@ -63,6 +63,21 @@ Test(snapshot, compaction_needs_a_committed_durable_entry) {
     cr_assert_eq(n.raft.snapshot.index, 5);
 }
 
+/* The entries above the snapshot stay with the writes that hold them (7). */
+Test(snapshot, compaction_leaves_pending_entries_pending) {
+    struct node n;
+    start_follower(&n, 1, "1111", 4);
+    node_receive(&n, message_append(2, 1, "111111", 5, 5));
+    raft_write first = n.effects.write;
+    node_receive(&n, message_append(2, 1, "111111", 6, 6));
+    node_compact(&n, 3);
+    cr_assert_eq(n.raft.saved, 4);
+    node_saved(&n, first);
+    cr_assert_eq(n.raft.saved, 5);
+    node_save(&n);
+    cr_assert_eq(n.raft.saved, 6);
+}
+
 /* The consistency check of the entry after the snapshot compares the snapshot's own term (7). */
 Test(snapshot, consistency_check_at_the_end_of_the_snapshot) {
     static const struct raft_snapshot snapshot = {.index = 3, .term = 2};

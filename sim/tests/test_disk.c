@@ -14,7 +14,7 @@ static struct disk disk;
 
 /* ---- the naive twin ---- */
 
-enum { MODEL_INDEX_MAX = 1500, MODEL_WRITES_MAX = 300 };
+enum { MODEL_INDEX_MAX = 1500, MODEL_WRITES_MAX = 150 };
 
 /* What a list of writes comes to. Entries stand at their index; those up to the snapshot's are
  * not looked at. */
