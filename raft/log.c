@@ -41,9 +41,11 @@ bool raft_log_matches(const struct raft *r, raft_index index, raft_term term) {
 
 bool raft_log_full(const struct raft *r) { return r->last - r->snapshot.index == RAFT_LOG_MAX; }
 
-raft_index raft_log_match_hint(const struct raft *r, raft_index index, raft_term term) {
+raft_index raft_log_match_hint(const struct raft *r, raft_index floor, raft_index index,
+                               raft_term term) {
+    assert(floor >= r->snapshot.index);
     assert(index <= r->last);
-    while (index > r->commit && raft_log_term(r, index) > term) index--;
+    while (index > floor && raft_log_term(r, index) > term) index--;
     return index;
 }
 

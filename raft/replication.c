@@ -97,7 +97,8 @@ static void reject(struct raft *r, const struct raft_message *m, struct raft_eff
     struct raft_message *reply = raft_send(r, RAFT_APPEND_REPLY, m->source, r->vote_write, out);
     reply->index = m->index;
     if (m->term < r->term) return; /* A stale leader: the term is the answer. */
-    reply->hint = raft_log_match_hint(r, min_index(m->index - 1, r->last), m->index_term);
+    reply->hint =
+        raft_log_match_hint(r, r->commit, min_index(m->index - 1, r->last), m->index_term);
     reply->index_term = raft_log_term(r, reply->hint);
 }
 
@@ -167,8 +168,8 @@ static void peer_matches(struct raft *r, const struct raft_message *m, struct ra
 static void peer_conflicts(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     struct raft_progress *peer = &r->peers[m->source];
     if (m->index != peer->next - 1 || m->index <= peer->match || m->hint >= m->index) return;
-    raft_index hint =
-        m->hint > r->commit ? raft_log_match_hint(r, m->hint, m->index_term) : m->hint;
+    raft_index hint = m->hint, floor = r->snapshot.index;
+    if (hint > floor) hint = raft_log_match_hint(r, floor, hint, m->index_term);
     if (hint < peer->match) hint = peer->match;
     peer->next = hint + 1;
     send_append(r, m->source, out);

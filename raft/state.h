@@ -9,9 +9,10 @@ raft_term raft_log_term(const struct raft *r,
                         raft_index index); /* snapshot.index <= index <= last */
 bool raft_log_matches(const struct raft *r, raft_index index, raft_term term);
 bool raft_log_full(const struct raft *r);
-/* Highest entry in [commit, index] whose term is at most `term`; the committed ones match anyway.
- */
-raft_index raft_log_match_hint(const struct raft *r, raft_index index, raft_term term);
+/* The highest entry in [floor, index] whose term is at most `term`, or `floor` itself.
+ * REQUIRES: snapshot.index <= floor. */
+raft_index raft_log_match_hint(const struct raft *r, raft_index floor, raft_index index,
+                               raft_term term);
 /* Sets the entry at `index`, dropping those above it. REQUIRES: commit < index <= last + 1. */
 void raft_log_put(struct raft *r, struct raft_entry entry, raft_index index,
                   struct raft_effects *out);

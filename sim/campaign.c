@@ -166,6 +166,7 @@ static void replace_worker(struct dispatcher *d, struct worker *w, enum finding_
     chunk->tally.failures++;
     if (!worker_start(w, c)) d->result->is_failed = d->is_over = true;
     if (seed == chunk->last || !c->keep_going || d->is_over) {
+        chunk->is_done = true;
         finish_chunk(d, w);
         return;
     }

@@ -108,6 +108,8 @@ static void become_child(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGABRT, SIG_DFL);
+    signal(SIGSEGV, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 

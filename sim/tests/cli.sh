@@ -1,7 +1,7 @@
 #!/bin/sh
 # cli.sh RAFTSIM - the command line as a person meets it: exit codes, one-line errors, files.
 set -u
-raftsim=$1
+raftsim=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

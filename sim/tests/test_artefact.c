@@ -16,7 +16,7 @@ static void end(void) { unlink(path); }
 
 static struct choice three[] = {
     {CHOICE_EVENT, 0, 7, 3},
-    {CHOICE_LATENCY, choice_link(1, 63), UINT32_MAX, UINT32_MAX - 1},
+    {CHOICE_LATENCY, 1 << 8 | 63, UINT32_MAX, UINT32_MAX - 1},
     {CHOICE_CORE, 3, 2, 0},
 };
 
