@@ -21,7 +21,9 @@ enum {
     RAFT_BATCH_MAX = 8,  /* Entries in one message. */
     RAFT_TAIL_MAX = RAFT_LOG_MAX / 8 /* A leader refuses commands beyond this many uncommitted
                                       * entries: the rest of the log is kept for the no-ops of
-                                      * later leaders, without which nothing could be committed. */
+                                      * later leaders, without which nothing could be committed. A
+                                      * longer series of leaders that fall before they commit fills
+                                      * it for good: then the node campaigns no more. */
 };
 
 typedef uint8_t raft_id;     /* 0: none. */

@@ -105,7 +105,6 @@ static void reject(struct raft *r, const struct raft_message *m, struct raft_eff
 void raft_accept(struct raft *r, const struct raft_message *m, raft_index index, raft_term term,
                  struct raft_effects *out) {
     raft_write after = raft_log_write(r, index);
-    if (after < r->snapshot_write) after = r->snapshot_write;
     if (after < r->vote_write) after = r->vote_write;
     enum raft_message_type type = m->type == RAFT_APPEND ? RAFT_APPEND_REPLY : RAFT_SNAPSHOT_REPLY;
     struct raft_message *reply = raft_send(r, type, m->source, after, out);
@@ -117,19 +116,20 @@ void raft_accept(struct raft *r, const struct raft_message *m, raft_index index,
 /* "If an existing entry conflicts with a new one (same index but different terms), delete the
  * existing entry and all that follow it; append any new entries not already in the log" (figure 2).
  * What the log has already stays, and so does what comes after it: the message may be an old one.
- * Returns the last entry that the message is known to share with the log, or 0 for a message that
- * no leader sends: it would rewrite a committed entry. */
-static raft_index append_entries(struct raft *r, const struct raft_message *m,
-                                 struct raft_effects *out) {
-    raft_index index = m->index;
+ * `verified` is the last entry that the message is known to share with the log. False for a message
+ * that no leader sends: it would rewrite a committed entry. */
+static bool append_entries(struct raft *r, const struct raft_message *m, raft_index *verified,
+                           struct raft_effects *out) {
+    *verified = m->index;
     for (uint32_t i = 0; i < m->entry_count; i++) {
-        index = m->index + 1 + i;
-        if (index <= r->snapshot.index || raft_log_matches(r, index, m->entries[i].term)) continue;
-        if (index <= r->commit) return 0;
-        if (index == r->last + 1 && raft_log_full(r)) return index - 1;
-        raft_log_put(r, m->entries[i], index, out);
+        raft_index index = m->index + 1 + i;
+        bool has_it = index <= r->snapshot.index || raft_log_matches(r, index, m->entries[i].term);
+        if (!has_it && index <= r->commit) return false;
+        if (!has_it && index == r->last + 1 && raft_log_full(r)) return true;
+        if (!has_it) raft_log_put(r, m->entries[i], index, out);
+        *verified = index;
     }
-    return index;
+    return true;
 }
 
 void raft_receive_append(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
@@ -142,8 +142,8 @@ void raft_receive_append(struct raft *r, const struct raft_message *m, struct ra
         if (m->index > r->commit) reject(r, m, out); /* What is committed, no leader contradicts. */
         return;
     }
-    raft_index verified = append_entries(r, m, out);
-    if (verified < m->index) return;
+    raft_index verified;
+    if (!append_entries(r, m, &verified, out)) return;
     raft_commit_to(r, min_index(m->commit, verified), out);
     raft_term term =
         verified == m->index ? m->index_term : m->entries[verified - m->index - 1].term;

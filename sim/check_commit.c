@@ -5,8 +5,6 @@
 #include "hash.h"
 #include "shadow.h"
 
-typedef unsigned long long ull;
-
 bool check_holds_chain(struct checks *k, const struct log_shadow *log, uint64_t index) {
     if (index <= log->base) return true; /* Its snapshot was compared when it was taken. */
     return index <= log->last && shadow_at(log, index) == chain_at(k, index)->record;

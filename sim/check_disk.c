@@ -3,8 +3,6 @@
 
 #include "shadow.h"
 
-typedef unsigned long long ull;
-
 static struct pending_write *pending_at(struct node_shadow *n, uint32_t i) {
     assert(i < DISK_WRITES_MAX);
     return &n->writes[(n->first + i) % DISK_WRITES_MAX];

@@ -3,8 +3,6 @@
 
 #include "shadow.h"
 
-typedef unsigned long long ull;
-
 static struct leader_record *leader_at(struct checks *k, uint64_t term) {
     return &k->leaders[term % CHECK_TERMS_MAX];
 }

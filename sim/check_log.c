@@ -3,8 +3,6 @@
 
 #include "shadow.h"
 
-typedef unsigned long long ull;
-
 /* The record of an entry that some log now has. Log Matching: "if two logs contain an entry with
  * the same index and term, then the logs are identical in all entries up through the given index"
  * (5.3). */

@@ -6,6 +6,8 @@
 #include "check.h"
 #include "history.h"
 
+typedef unsigned long long ull; /* For printf. */
+
 /* A log, as its declared changes have made it. */
 struct log_shadow {
     uint64_t base; /* The snapshot's index. */
