@@ -161,7 +161,8 @@ void choices_all(struct choices *c, uint32_t depth_max) {
 }
 
 bool choices_all_next(struct choices *c) {
-    uint32_t i = c->u.all.used; /* A run that ends early has used fewer digits than the last one. */
+    uint32_t i = c->u.all.used;
+    assert(i == c->u.all.depth); /* The same answers lead to the same questions. */
     while (i > 0 && c->u.all.values[i - 1] + 1 == c->u.all.bounds[i - 1]) i--;
     if (i == 0) return false;
     c->u.all.values[i - 1]++;

@@ -121,7 +121,8 @@ const struct change *cluster_step(struct cluster *c) {
     struct process *p = &c->processes[event_node(event)];
     if (event_node(event) != 0 && p->resume_us > c->clock_us) {
         event.due_us = p->resume_us; /* A paused process gets it when it wakes up. */
-        queue_push(&c->queue, event);
+        bool has_room = queue_push(&c->queue, event);
+        assert(has_room);
         return &c->change;
     }
     happen(c, event);

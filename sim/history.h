@@ -37,12 +37,12 @@ struct history {
 
 /* Only the root, of index 0 and term 0. Costs as much as the history was used. */
 void history_reset(struct history *h);
-/* The record of that entry after `parent`, old or new; 0 when the history is full. `rival` tells an
- * entry of the same index and term with another past or command, which Log Matching forbids (5.3).
- */
+/* The record of that entry after `parent`, old or new; 0 when the history is full. With a new record,
+ * `rival` tells one of the same index and term with another past or command, or 0: Log Matching
+ * forbids it (5.3). REQUIRES: `parent` is not forgotten. */
 history_id history_add(struct history *h, history_id parent, uint64_t term, uint64_t command,
                        history_id *rival);
-/* Forgets all below `base`, which never falls. */
+/* Forgets all below `base`, which never falls. REQUIRES: base <= top. */
 void history_forget(struct history *h, uint64_t base);
 /* The record at `index` on the path from `id` to the root; 0: the path is shorter.
  * REQUIRES: index >= base. */

@@ -119,7 +119,7 @@ struct node_progress {
 struct node_impl {
     const char *name;
     size_t size;      /* Bytes that the cluster reserves for a node, aligned to 16. */
-    uint32_t log_max; /* Entries that it keeps above the snapshot. */
+    uint32_t log_max; /* Entries that it keeps above the snapshot; at least 8. */
     bool is_flat;     /* No pointers inside: the node may be copied and hashed as bytes. */
     /* The node starts, or starts again, from what the disk holds. The effects only set a timer. */
     void (*start)(void *node, const struct node_config *, const struct disk *,

@@ -183,9 +183,8 @@ static void answer(struct cluster *c, node_id id) {
  * the entries or, while they are not durable, ignore it: then the next sync asks again. */
 static void compact_if_due(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
-    if (p->is_compacting ||
-        p->applied - cluster_view(c, id)->snapshot.index < c->config.compact_after)
-        return;
+    uint64_t base = cluster_view(c, id)->snapshot.index;
+    if (p->is_compacting || p->applied < base + c->config.compact_after) return;
     p->is_compacting = true;
     process_schedule(c, id, EVENT_COMPACT, 0);
 }

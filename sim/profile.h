@@ -26,7 +26,7 @@ struct profile_request {
     enum profile profile;
     uint32_t nodes_min, nodes_max; /* 1..63 */
     uint32_t steps;
-    uint32_t log_max; /* Of the node implementation. */
+    uint32_t log_max; /* Of the node implementation; at least 8. */
 };
 
 /* REQUIRES: nodes_min <= nodes_max. The result is valid (config.h). */
