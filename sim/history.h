@@ -37,9 +37,9 @@ struct history {
 
 /* Only the root, of index 0 and term 0. Costs as much as the history was used. */
 void history_reset(struct history *h);
-/* The record of that entry after `parent`, old or new; 0 when the history is full. With a new record,
- * `rival` tells one of the same index and term with another past or command, or 0: Log Matching
- * forbids it (5.3). REQUIRES: `parent` is not forgotten. */
+/* The record of that entry after `parent`, old or new; 0 when the history is full. With a new
+ * record, `rival` tells one of the same index and term with another past or command, or 0: Log
+ * Matching forbids it (5.3). REQUIRES: `parent` is not forgotten. */
 history_id history_add(struct history *h, history_id parent, uint64_t term, uint64_t command,
                        history_id *rival);
 /* Forgets all below `base`, which never falls. REQUIRES: base <= top. */
