@@ -24,7 +24,8 @@ static uint32_t next(struct choices *c, enum choice_label label, uint16_t subjec
 
 struct exploration {
     const char *name;
-    uint32_t labels, quiet, depth;
+    uint32_t labels, depth;
+    uint32_t quiet_max, quiet_step; /* The choices start after 0, step, ... dull answers. */
     struct cluster_config config;
 };
 
@@ -51,12 +52,11 @@ static void run_one(const struct exploration *x, struct explorer *e) {
     char answers[200];
     describe(e, answers, sizeof answers);
     cr_assert_fail("%s: outcome %d: %s%s; after %u dull answers:%s", x->name, result.outcome,
-                   result.violation.text, result.reason, x->quiet, answers);
+                   result.violation.text, result.reason, e->quiet, answers);
 }
 
-/* Every run there is. What must happen in some of them is told by the counts. */
-static void explore(const struct exploration *x) {
-    struct explorer e = {.labels = x->labels, .quiet = x->quiet};
+static uint64_t explore_from(const struct exploration *x, uint32_t quiet) {
+    struct explorer e = {.labels = x->labels, .quiet = quiet};
     uint64_t runs = 0;
     choices_all(&e.choices, x->depth);
     e.next_all = e.choices.next;
@@ -65,6 +65,14 @@ static void explore(const struct exploration *x) {
         run_one(x, &e);
         runs++;
     } while (choices_all_next(&e.choices));
+    return runs;
+}
+
+/* Every run there is. What must happen in some of them is told by the counts. */
+static void explore(const struct exploration *x) {
+    uint64_t runs = 0;
+    for (uint32_t quiet = 0; quiet <= x->quiet_max; quiet += x->quiet_step)
+        runs += explore_from(x, quiet);
     fprintf(stderr, "%s: %llu runs\n", x->name, (unsigned long long)runs);
     cr_assert_gt(runs, 1000);
 }
@@ -73,35 +81,87 @@ static void expect_some(enum sometimes event) {
     cr_assert_gt(counts[event], 0, "never: %s", sometimes_name(event));
 }
 
-enum { ORDER = 1 << CHOICE_EVENT };
+enum {
+    ORDER = 1 << CHOICE_EVENT,
+    CRASHES = ORDER | 1 << CHOICE_CRASH | 1 << CHOICE_CRASH_POINT | 1 << CHOICE_CRASH_KEEP,
+    DISKS = CRASHES | 1 << CHOICE_SYNC_LEFT,
+    LOSSES = ORDER | 1 << CHOICE_LOSS | 1 << CHOICE_DUPLICATE,
+    PARTITIONS = ORDER | 1 << CHOICE_PARTITION | 1 << CHOICE_PARTITION_NODE | 1 << CHOICE_HEAL
+};
 
-/* Any event that is pending may be the next one; links and disks take no choice of their own. */
-static struct cluster_config config_of(uint32_t node_count, uint32_t steps) {
+/* Any event that is pending may be the next one. */
+static struct cluster_config config_of(uint32_t node_count) {
     return (struct cluster_config){
         .nodes = node_count,
-        .steps = steps,
+        .steps = 40,
         .batch_max = 2,
         .compact_after = 2,
         .slack_us = UINT32_MAX,
         .latency_us_min = 1000,
         .latency_us_max = 1000,
-        .sync_us_min = 500,
-        .sync_us_max = 500,
+        .sync_us_min = 1500,
+        .sync_us_max = 1500,
         .election_us_min = 20000,
         .election_us_max = 50000,
         .heartbeat_us = 5000,
-        .client_us = 3000,
-        .fault_us = 2000,
-        .down_us_max = 1,
+        .client_us = 4000,
+        .fault_us = 8000,
+        .down_us_max = 20000,
         .pause_us_max = 1,
     };
 }
 
-/* Two nodes, any order of events from the first one on. */
-Test(exhaustive, order_of_two) {
-    struct exploration x = {"two nodes, any order", ORDER, 0, 9, config_of(2, 40)};
-    explore(&x);
+/* Two nodes and three, any order of events from the first one on (5). */
+Test(exhaustive, order_from_the_start) {
+    explore(&(struct exploration){"order, two nodes", ORDER, 6, 0, 1, config_of(2)});
+    explore(&(struct exploration){"order, three nodes", ORDER, 6, 0, 1, config_of(3)});
     expect_some(SOMETIMES_ELECTION);
     expect_some(SOMETIMES_SPLIT_VOTE);
     expect_some(SOMETIMES_ACKNOWLEDGED);
+}
+
+/* Three nodes, any order for a while, in every phase of their first election and commits (5). */
+Test(exhaustive, order_on_the_way) {
+    explore(&(struct exploration){"order on the way", ORDER, 4, 60, 1, config_of(3)});
+    expect_some(SOMETIMES_DEPOSED);
+    expect_some(SOMETIMES_TRUNCATED);
+    expect_some(SOMETIMES_OLD_TERM);
+}
+
+/* Crashes before any effect, which keep any part of what was pending (5.1). */
+Test(exhaustive, crashes) {
+    explore(&(struct exploration){"crashes, two nodes", CRASHES, 5, 40, 2, config_of(2)});
+    explore(&(struct exploration){"crashes, three nodes", CRASHES, 4, 60, 1, config_of(3)});
+    expect_some(SOMETIMES_CRASH_BEFORE_SAVE);
+    expect_some(SOMETIMES_CRASH_BEFORE_SEND);
+    expect_some(SOMETIMES_CRASH_MIDST_SEND);
+    expect_some(SOMETIMES_CRASH_BEFORE_APPLY);
+    expect_some(SOMETIMES_CRASH_BEFORE_ANSWER);
+    expect_some(SOMETIMES_WRITE_LOST);
+    expect_some(SOMETIMES_WRITE_KEPT);
+    expect_some(SOMETIMES_HELD_LOST);
+}
+
+/* ... and syncs that leave a part pending (5.1). */
+Test(exhaustive, slow_disks) {
+    struct cluster_config config = config_of(3);
+    config.sync_us_min = config.sync_us_max = 9000;
+    explore(&(struct exploration){"slow disks", DISKS, 5, 60, 3, config});
+    expect_some(SOMETIMES_SYNC_PART);
+    expect_some(SOMETIMES_WRITE_KEPT);
+}
+
+/* Packets are lost and doubled (5.3). */
+Test(exhaustive, losses) {
+    explore(&(struct exploration){"losses", LOSSES, 6, 60, 3, config_of(3)});
+    expect_some(SOMETIMES_LOSS);
+    expect_some(SOMETIMES_DUPLICATE);
+}
+
+/* All shapes of partitions, and snapshots for those who fall behind (7). */
+Test(exhaustive, partitions) {
+    explore(&(struct exploration){"partitions", PARTITIONS, 5, 60, 2, config_of(3)});
+    expect_some(SOMETIMES_BRIDGE);
+    expect_some(SOMETIMES_HEAL);
+    expect_some(SOMETIMES_SNAPSHOT_INSTALLED);
 }
