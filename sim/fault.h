@@ -5,6 +5,6 @@
 #include "cluster.h"
 
 /* An occasion: each kind of fault is chosen or not. */
-void fault_occasion(struct cluster *c);
+void fault_occasion(struct cluster *c) __attribute__((cold));
 
 #endif

@@ -8,9 +8,9 @@
 #include "cluster.h"
 
 /* A life begins, from what the disk holds. */
-void process_start(struct cluster *c, node_id id);
+void process_start(struct cluster *c, node_id id) __attribute__((cold));
 /* The life ends. Pending writes are lost, but for the oldest ones that are chosen to be kept. */
-void process_crash(struct cluster *c, node_id id);
+void process_crash(struct cluster *c, node_id id) __attribute__((cold));
 /* The node takes a step and its effects are carried out, as far as it lives. REQUIRES: it is alive.
  */
 void process_step(struct cluster *c, node_id id, const struct node_event *event);

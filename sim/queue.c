@@ -6,14 +6,10 @@
 
 bool queue_push(struct queue *q, struct event event) {
     if (q->count == QUEUE_MAX) return false;
-    enum { STRIDE = 8 };
     struct event *e = q->events;
-    uint32_t i = q->count;
-    while (i >= STRIDE && e[i - STRIDE].due_us <= event.due_us) i -= STRIDE;
-    while (i > 0 && e[i - 1].due_us <= event.due_us) i--;
-    memmove(e + i + 1, e + i, (q->count - i) * sizeof event);
+    uint32_t i = q->count++;
+    for (; i > 0 && e[i - 1].due_us <= event.due_us; i--) e[i] = e[i - 1];
     e[i] = event;
-    q->count++;
     return true;
 }
 

@@ -92,7 +92,7 @@ static inline const struct history_record *record_of(const struct checks *k, his
 
 /* Notes a violation, unless that check is off or one of a check before it is noted. */
 void check_fail(struct checks *k, const struct cluster *c, enum check_id check, const char *format,
-                ...) __attribute__((format(printf, 4, 5)));
+                ...) __attribute__((cold, format(printf, 4, 5)));
 
 /* check_log.c */
 void check_log_step(struct checks *k, const struct cluster *c, const struct change *change,
