@@ -141,7 +141,7 @@ static void saved(struct raft *r, raft_write write, struct raft_effects *out) {
     raft_log_saved(r);
     if (r->role == RAFT_CANDIDATE && r->vote_write <= r->durable)
         raft_election_count(r, r->self, out);
-    else if (r->role == RAFT_LEADER) raft_commit_advance(r, r->saved, out);
+    else if (r->role == RAFT_LEADER) raft_replicate_saved(r, out);
 }
 
 void raft_step(struct raft *r, const struct raft_event *event, struct raft_effects *out) {

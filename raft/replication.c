@@ -31,8 +31,24 @@ void raft_replicate_all(struct raft *r, struct raft_effects *out) {
         send_append(r, (raft_id)__builtin_ctzll(rest), out);
 }
 
+static bool is_on_quorum(const struct raft *r, raft_index index) {
+    uint32_t count = r->saved >= index && (r->voters >> r->self & 1);
+    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1)
+        count += r->peers[__builtin_ctzll(rest)].match >= index;
+    return count >= r->quorum;
+}
+
+/* The no-op lets a leader find out what is committed (8). It comes at the start of the term, unless
+ * the tail of the log is long: then as soon as a quorum holds the tail, so that it is likely to be
+ * committed. Else leaders that fall one after the other would fill the log with no-ops that none of
+ * them commits. */
+static bool is_noop_due(const struct raft *r) {
+    if (raft_log_term(r, r->last) == r->term || raft_log_full(r)) return false;
+    return r->last - r->commit < RAFT_TAIL_MAX || is_on_quorum(r, r->last);
+}
+
 /* "When a leader first comes to power, it initializes all nextIndex values to the index just after
- * the last one in its log" (5.3). The no-op lets it find out what is committed (8). */
+ * the last one in its log" (5.3). */
 void raft_replicate_start(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
     assert(!raft_log_full(r));
@@ -41,7 +57,8 @@ void raft_replicate_start(struct raft *r, struct raft_effects *out) {
         peer->next = r->last + 1;
         peer->match = 0;
     }
-    raft_log_put(r, (struct raft_entry){.term = r->term, .command = RAFT_NOOP}, r->last + 1, out);
+    struct raft_entry noop = {.term = r->term, .command = RAFT_NOOP};
+    if (is_noop_due(r)) raft_log_put(r, noop, r->last + 1, out);
     raft_replicate_all(r, out);
     out->timer = RAFT_TIMER_HEARTBEAT;
 }
@@ -56,17 +73,10 @@ void raft_replicate_command(struct raft *r, uint64_t command, struct raft_effect
     }
 }
 
-static bool is_on_quorum(const struct raft *r, raft_index index) {
-    uint32_t count = r->saved >= index && (r->voters >> r->self & 1);
-    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1)
-        count += r->peers[__builtin_ctzll(rest)].match >= index;
-    return count >= r->quorum;
-}
-
 /* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
  * log[N].term == currentTerm: set commitIndex = N" (figure 2, 5.4.2). No N above `limit` has become
  * possible. */
-void raft_commit_advance(struct raft *r, raft_index limit, struct raft_effects *out) {
+static void commit_advance(struct raft *r, raft_index limit, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
     assert(limit <= r->last);
     raft_index low = r->commit, high = limit; /* Invariant: low is on a quorum, or committed. */
@@ -150,6 +160,11 @@ void raft_receive_append(struct raft *r, const struct raft_message *m, struct ra
     raft_accept(r, m, verified, term, out);
 }
 
+void raft_replicate_saved(struct raft *r, struct raft_effects *out) {
+    commit_advance(r, r->saved, out);
+    if (is_noop_due(r)) raft_replicate_command(r, RAFT_NOOP, out);
+}
+
 /* The peer has everything up to m->index. Stop-and-wait: an answer that tells nothing new does not
  * send again, or every duplicate would start a stream of its own. */
 static void peer_matches(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
@@ -157,8 +172,9 @@ static void peer_matches(struct raft *r, const struct raft_message *m, struct ra
     if (m->index <= peer->match) return;
     peer->match = m->index;
     if (peer->next <= m->index) peer->next = m->index + 1;
-    raft_commit_advance(r, m->index, out);
-    if (peer->next <= r->last) send_append(r, m->source, out);
+    commit_advance(r, m->index, out);
+    if (is_noop_due(r)) raft_replicate_command(r, RAFT_NOOP, out);
+    else if (peer->next <= r->last) send_append(r, m->source, out);
 }
 
 /* "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry" (5.3), over

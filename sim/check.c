@@ -58,6 +58,8 @@ static void reset_node(struct node_shadow *n) {
     n->applied = 0;
     n->term = 0;
     n->vote = 0;
+    n->promised_term = 0;
+    n->promised_candidate = 0;
     n->snapshot = (struct node_snapshot){0};
     n->first = 0;
     n->pending = 0;
@@ -99,9 +101,10 @@ void check_fail(struct checks *k, const struct cluster *c, enum check_id check, 
 /* Most steps change nothing that a check looks at, but what a leader knows of a peer. */
 static bool changes_nothing(const struct cluster *c, const struct change *change, node_id id) {
     const struct node_view *before = change->before, *after = cluster_view(c, id);
-    return change->effects->write == 0 && before->term == after->term &&
-           before->role == after->role && before->commit == after->commit &&
-           before->last == after->last && before->snapshot.index == after->snapshot.index;
+    return change->effects->save_from == 0 && !change->effects->save_snapshot &&
+           before->term == after->term && before->role == after->role &&
+           before->commit == after->commit && before->last == after->last &&
+           before->snapshot.index == after->snapshot.index;
 }
 
 static void observe_step(struct checks *k, const struct cluster *c, const struct change *change,
@@ -157,7 +160,8 @@ void checks_compare(struct checks *k, const struct cluster *c) {
 static bool has_full_log(const struct cluster *c) {
     for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
         const struct node_view *v = cluster_view(c, (node_id)__builtin_ctzll(rest));
-        if (v->last - v->snapshot.index >= c->impl->log_max) return true;
+        bool is_full = v->last - v->snapshot.index >= c->impl->log_max;
+        if (is_full && v->last - v->commit >= c->impl->log_max / 2) return true;
     }
     return false;
 }
@@ -169,7 +173,9 @@ void checks_stalled(struct checks *k, const struct cluster *c) {
     }
     node_id leader = 0;
     for (node_id id = 1; id <= k->node_count; id++)
-        if ((c->core >> id & 1) && cluster_view(c, id)->role == NODE_LEADER) leader = id;
+        if ((c->core >> id & 1) && c->processes[id].is_alive &&
+            cluster_view(c, id)->role == NODE_LEADER)
+            leader = id;
     if (leader == 0) {
         check_fail(k, c, CHECK_PROGRESS, "no leader in the calm phase at %llu us",
                    (unsigned long long)c->clock_us);

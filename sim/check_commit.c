@@ -81,7 +81,8 @@ static void check_quorum(struct checks *k, const struct cluster *c, node_id id, 
     uint32_t synced = 0;
     for (node_id peer = 1; peer <= k->node_count; peer++) {
         const struct log_shadow *disk = &k->nodes[peer].disk;
-        synced += index <= disk->base || (index <= disk->last && shadow_at(disk, index) == record);
+        if (index <= disk->base) synced += chain_at(k, index)->record == record;
+        else synced += index <= disk->last && shadow_at(disk, index) == record;
     }
     if (synced * 2 > k->node_count) return;
     check_fail(k, c, CHECK_COMMIT_QUORUM,
@@ -135,6 +136,7 @@ void check_commit_step(struct checks *k, const struct cluster *c, const struct c
     if (has_led && after->commit > before->commit && after->commit <= after->last) {
         check_quorum(k, c, id, after->commit);
         extend_chain(k, c, id, after->commit, after->term);
+        if (k->undecided != NULL) return;
         check_election_commit(k, c, id, after->commit, after->term);
     }
     if (after->commit > before->commit || (from != 0 && from <= after->commit))
@@ -163,7 +165,7 @@ static void check_apply(struct checks *k, const struct cluster *c, const struct 
 
 static void check_restore(struct checks *k, const struct cluster *c, const struct fact *fact) {
     struct node_shadow *n = &k->nodes[fact->node];
-    if (fact->u.snapshot.index <= n->applied)
+    if (fact->u.snapshot.index < n->applied)
         check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
                    "n%u goes back to a snapshot at %llu after applying entry %llu", fact->node,
                    (ull)fact->u.snapshot.index, (ull)n->applied);

@@ -10,17 +10,21 @@ static struct pending_write *pending_at(struct node_shadow *n, uint32_t i) {
 
 /* ---- match-truth ---- */
 
+/* What a log has at an index: below its snapshot that is what was committed. */
+static history_id record_in(struct checks *k, const struct log_shadow *log, uint64_t index) {
+    if (index > log->last) return 0;
+    return index <= log->base ? chain_at(k, index)->record : shadow_at(log, index);
+}
+
 /* "match never exceeds the durable matching prefix of the peer", for peers that have not gone on to
  * a later term: those may have replaced what the old leader had confirmed. */
 void check_match(struct checks *k, const struct cluster *c, node_id id, node_id peer,
                  uint64_t match) {
     const struct node_shadow *leader = &k->nodes[id], *n = &k->nodes[peer];
     if (peer > k->node_count || n->term > cluster_view(c, id)->term) return;
-    if (match <= n->disk.base || match <= leader->memory.base) {
-        if (match <= n->disk.last) return;
-    } else if (match <= n->disk.last && match <= leader->memory.last) {
-        if (shadow_at(&n->disk, match) == shadow_at(&leader->memory, match)) return;
-    }
+    if (match <= k->history.base) return; /* Every disk has compacted it. */
+    history_id record = record_in(k, &n->disk, match);
+    if (record != 0 && record == record_in(k, &leader->memory, match)) return;
     check_fail(k, c, CHECK_MATCH_TRUTH,
                "n%u leads term %llu and takes n%u to hold entry %llu, which is not durable there",
                id, (ull)cluster_view(c, id)->term, peer, (ull)match);
@@ -113,23 +117,32 @@ static void store(struct checks *k, const struct cluster *c, node_id id) {
 
 /* ---- promises ---- */
 
-/* A vote counts even if the disk has gone on to a later term: it never votes in an earlier one. */
-static bool is_kept(const struct checks *k, const struct node_shadow *n, const struct promise *p) {
+/* A vote counts even if the disk has gone on to a later term: it never votes in an earlier one,
+ * unless another vote of that term has left before. */
+static bool is_vote_kept(struct node_shadow *n, const struct promise *p) {
+    if (p->term == n->promised_term && p->candidate != n->promised_candidate) return false;
+    if (p->term > n->promised_term) {
+        n->promised_term = p->term;
+        n->promised_candidate = p->candidate;
+    }
+    return n->term > p->term || (n->term == p->term && n->vote == p->candidate);
+}
+
+static bool is_append_kept(struct checks *k, const struct node_shadow *n, const struct promise *p) {
     if (n->term < p->term) return false;
-    if (p->type == PROMISE_VOTE) return n->term > p->term || n->vote == p->candidate;
-    if (p->index <= n->disk.base) return true;
-    return p->index <= n->disk.last &&
-           record_of(k, shadow_at(&n->disk, p->index))->term == p->index_term;
+    if (p->index <= k->history.base) return true;
+    history_id record = record_in(k, &n->disk, p->index);
+    return record != 0 && record_of(k, record)->term == p->index_term;
 }
 
 static void check_promise(struct checks *k, const struct cluster *c, const struct fact *fact) {
     const struct promise *p = &fact->u.promise;
-    if (is_kept(k, &k->nodes[fact->node], p)) return;
-    if (p->type == PROMISE_VOTE)
+    struct node_shadow *n = &k->nodes[fact->node];
+    if (p->type == PROMISE_VOTE && !is_vote_kept(n, p))
         check_fail(k, c, CHECK_VOTE_ONCE,
-                   "n%u lets its vote for n%u in term %llu leave before it is durable", fact->node,
-                   p->candidate, (ull)p->term);
-    else
+                   "n%u lets a vote for n%u in term %llu leave that its disk does not hold",
+                   fact->node, p->candidate, (ull)p->term);
+    if (p->type == PROMISE_APPEND && !is_append_kept(k, n, p))
         check_fail(k, c, CHECK_VOTE_ONCE,
                    "n%u confirms entry %llu of term %llu in term %llu before it is durable",
                    fact->node, (ull)p->index, (ull)p->index_term, (ull)p->term);

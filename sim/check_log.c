@@ -128,7 +128,10 @@ void check_log_start(struct checks *k, const struct cluster *c, node_id id) {
 void check_log_compare(struct checks *k, const struct cluster *c, node_id id) {
     const struct log_shadow *log = &k->nodes[id].memory;
     const struct node_view *view = cluster_view(c, id);
-    bool is_same = view->snapshot.index == log->base && view->last == log->last;
+    const struct chain_entry *base = chain_at(k, log->base);
+    bool is_same = view->snapshot.index == log->base && view->last == log->last &&
+                   view->snapshot.state == base->state &&
+                   view->snapshot.term == record_of(k, base->record)->term;
     for (uint64_t i = log->base + 1; is_same && i <= log->last; i++)
         is_same = same_entry(k, shadow_at(log, i), c->impl->entry(cluster_node_const(c, id), i));
     if (!is_same)

@@ -40,6 +40,8 @@ struct node_shadow {
     uint64_t term;
     node_id vote;
     struct node_snapshot snapshot;
+    uint64_t promised_term; /* The last vote that left. */
+    node_id promised_candidate;
     struct log_shadow disk;
     uint32_t first, pending;
     struct pending_write writes[DISK_WRITES_MAX];

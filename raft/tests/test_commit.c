@@ -6,13 +6,20 @@
 
 #include "support.h"
 
-/* A leader whose log is this with its no-op, all of it durable and acknowledged by all. */
+/* All that the leader has is durable and acknowledged by all. */
+static void agree(struct node *n) {
+    raft_index last = n->raft.last;
+    node_save(n);
+    for (raft_id peer = 2; n->raft.voters >> peer != 0; peer++)
+        node_receive(n, message_accepted(peer, n->raft.term, last));
+}
+
+/* A leader whose log is this with its no-op, all of it committed. */
 static void start_leader(struct node *n, struct start start) {
     node_start(n, start);
     node_elect(n);
-    node_save(n);
-    for (raft_id peer = 2; n->raft.voters >> peer != 0; peer++)
-        node_receive(n, message_accepted(peer, n->raft.term, n->raft.last));
+    agree(n);
+    if (n->raft.commit < n->raft.last) agree(n); /* A long tail came before the no-op. */
     cr_assert_eq(n->raft.commit, n->raft.last);
 }
 
@@ -215,6 +222,29 @@ Test(replication, full_tail_refuses_commands) {
     cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
     node_propose(&n, 79);
     cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
+}
+
+/* A leader with a long uncommitted tail appends its no-op (8) when a quorum holds the tail, not
+ * before: or leaders that fall one after the other would fill the log. Below that length, at once.
+ */
+Test(replication, long_tail_comes_before_the_no_op) {
+    char log[RAFT_LOG_MAX];
+    for (uint32_t tail = 1; tail < RAFT_LOG_MAX; tail++) {
+        struct node n;
+        log_repeat(log, '1', tail);
+        node_start(&n, (struct start){.voter_count = 5, .term = 1, .log = log});
+        node_elect(&n);
+        cr_assert_eq(n.raft.last, tail < RAFT_TAIL_MAX ? tail + 1 : tail, "tail %u", tail);
+        node_save(&n);
+        node_receive(&n, message_accepted(2, 2, tail));
+        cr_assert_eq(n.raft.last, tail < RAFT_TAIL_MAX ? tail + 1 : tail, "tail %u", tail);
+        node_receive(&n, message_accepted(3, 2, tail));
+        cr_assert_eq(n.raft.last, tail + 1, "tail %u", tail);
+        cr_assert_eq(n.raft.commit, 0);
+        cr_assert_eq(raft_entry_at(&n.raft, tail + 1)->command, RAFT_NOOP);
+        node_receive(&n, message_accepted(4, 2, tail));
+        cr_assert_eq(n.raft.last, tail + 1, "there is one no-op a term");
+    }
 }
 
 /* A log that is full of committed entries refuses as well, until it is compacted (7). */

@@ -5,15 +5,13 @@
  * watched by all checks, and none may speak. In each of the others the check under test runs alone
  * and must fire at the very last event; then all run, and none may speak earlier. */
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "hash.h"
 #include "puppet.h"
-#include "run.h"
 #include "shadow.h"
 
-enum { LEGAL, FORGED, FORGED_TOO, FORGED_3, FORGED_4, FORGED_5, FORGED_6 };
+enum { LEGAL, FORGED, FORGED_2, FORGED_3, FORGED_4, FORGED_5, FORGED_6 };
 typedef void story(struct world *w, uint32_t variant);
 
 /* All stories of a test happen in one world, one after the other: what a run leaves in the checks,
@@ -123,12 +121,12 @@ static void tell_second_leader(struct world *w, uint32_t variant) {
         return;
     }
     elects(w, 3, 2, nodes(2, 3));
-    if (variant == FORGED_TOO) leads(w, 1, 2); /* Straight from one term to the next. */
+    if (variant == FORGED_2) leads(w, 1, 2); /* Straight from one term to the next. */
 }
 
 /* Two nodes lead one term at the same time (5.2); two terms at the same time are legal. */
 Test(election_safety, two_at_once) {
-    judge(CHECK_ELECTION_SAFETY, 3, tell_second_leader, FORGED_TOO);
+    judge(CHECK_ELECTION_SAFETY, 3, tell_second_leader, FORGED_2);
 }
 
 static void tell_leader_of_the_past(struct world *w, uint32_t variant) {
@@ -155,7 +153,7 @@ static void tell_leader_rewrites(struct world *w, uint32_t variant) {
     const struct node_entry other = {.term = 1, .command = 9};
     if (variant == FORGED) {
         saves_command(w, 1, 2, other);
-    } else if (variant == FORGED_TOO) {
+    } else if (variant == FORGED_2) {
         saves_command(w, 1, 1, other);
         saves_entry(w, 1, 2, 1);
     } else {
@@ -168,20 +166,20 @@ static void tell_leader_rewrites(struct world *w, uint32_t variant) {
 
 /* A leader changes an entry of its own (5.3); to write the same again is legal. */
 Test(leader_append_only, changes) {
-    judge(CHECK_LEADER_APPEND_ONLY, 3, tell_leader_rewrites, FORGED_TOO);
+    judge(CHECK_LEADER_APPEND_ONLY, 3, tell_leader_rewrites, FORGED_2);
 }
 
 static void tell_leader_truncates(struct world *w, uint32_t variant) {
     share(w, 2);
     if (variant == LEGAL) becomes_follower(w, 1, 2);
-    if (variant == FORGED_TOO) puppet(w, 1)->view.last = 1; /* Not even declared. */
+    if (variant == FORGED_2) puppet(w, 1)->view.last = 1; /* Not even declared. */
     else truncates(w, 1, 1);
     steps(w, 1);
 }
 
 /* A leader drops an entry of its own (5.3); once it follows, it may. */
 Test(leader_append_only, drops) {
-    judge(CHECK_LEADER_APPEND_ONLY, 3, tell_leader_truncates, FORGED_TOO);
+    judge(CHECK_LEADER_APPEND_ONLY, 3, tell_leader_truncates, FORGED_2);
 }
 
 static void tell_leader_compacts(struct world *w, uint32_t variant) {
@@ -243,8 +241,8 @@ Test(leader_completeness, new_leader) {
 static void tell_late_commit(struct world *w, uint32_t variant) {
     share(w, 4);
     for (uint64_t i = 1; i <= 4 && variant == LEGAL; i++) replicates(w, node_bit(3), i, 1);
-    if (variant == FORGED_TOO) replicates(w, node_bit(3), 1, 0);
-    if (variant == FORGED_TOO) replicates(w, node_bit(3), 2, 0);
+    if (variant == FORGED_2) replicates(w, node_bit(3), 1, 0);
+    if (variant == FORGED_2) replicates(w, node_bit(3), 2, 0);
     elects(w, 3, variant == FORGED_3 ? 3 : 2, nodes(2, 3));
     if (variant == FORGED_3) leads(w, 2, 2);
     learns(w, 1, 2, 1);
@@ -254,7 +252,7 @@ static void tell_late_commit(struct world *w, uint32_t variant) {
 /* The old leader commits late, when a later one was elected without the entry, or with another one
  * at its index (5.4). That one need not be the last who came to power. */
 Test(leader_completeness, late_commit) {
-    judge(CHECK_LEADER_COMPLETENESS, 3, tell_late_commit, FORGED_TOO);
+    judge(CHECK_LEADER_COMPLETENESS, 3, tell_late_commit, FORGED_2);
     fires_alone(CHECK_LEADER_COMPLETENESS, 3, tell_late_commit, FORGED_3);
 }
 
@@ -283,7 +281,7 @@ static void tell_twice_committed(struct world *w, uint32_t variant) {
         syncs(w, voter);
     }
     elects(w, 2, 3, three(2, 4, 5));
-    if (variant >= FORGED_TOO) commits(w, 1, 1);
+    if (variant >= FORGED_2) commits(w, 1, 1);
     replicates(w, nodes(4, 5), 1, 1);
     replicates(w, three(2, 4, 5), 2, 3);
     learns(w, 2, 4, 2);
@@ -296,7 +294,7 @@ static void tell_twice_committed(struct world *w, uint32_t variant) {
 /* What counts is the lowest term in which an entry was committed, not its own (5.4): an old entry
  * is committed indirectly by a successor, while a leader of a term between still comes to power. */
 Test(leader_completeness, lowest_term_of_commit) {
-    judge(CHECK_LEADER_COMPLETENESS, 5, tell_twice_committed, FORGED_TOO);
+    judge(CHECK_LEADER_COMPLETENESS, 5, tell_twice_committed, FORGED_2);
     fires_alone(CHECK_LEADER_COMPLETENESS, 5, tell_twice_committed, FORGED_3);
 }
 
@@ -343,13 +341,13 @@ static void tell_other_commit(struct world *w, uint32_t variant) {
     commits(w, 1, 1);
     follows(w, 3, 2);
     if (variant == LEGAL) appends(w, 3, 1, 2);
-    if (variant == FORGED_TOO) truncates(w, 3, 0);
+    if (variant == FORGED_2) truncates(w, 3, 0);
     shows_commit(w, 3, 1);
 }
 
 /* A follower commits an index where it has another entry than the chain, or none (5.4.3). */
 Test(state_machine_safety, other_entry) {
-    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_other_commit, FORGED_TOO);
+    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_other_commit, FORGED_2);
 }
 
 static void tell_second_chain(struct world *w, uint32_t variant) {
@@ -361,7 +359,7 @@ static void tell_second_chain(struct world *w, uint32_t variant) {
     if (variant != LEGAL) replicates(w, node_bit(2), 1, 2);
     replicates(w, nodes(2, 3), 2, 2);
     learns(w, 3, 2, 2);
-    shows_commit(w, 3, variant == FORGED_TOO ? 3 : 2);
+    shows_commit(w, 3, variant == FORGED_2 ? 3 : 2);
 }
 
 /* A leader commits what goes on from something else than the chain, or what it does not even have
@@ -369,7 +367,7 @@ static void tell_second_chain(struct world *w, uint32_t variant) {
 Test(state_machine_safety, second_chain) {
     silent(3, tell_second_chain, LEGAL);
     fires_alone(CHECK_STATE_MACHINE_SAFETY, 3, tell_second_chain, FORGED);
-    fires_alone(CHECK_STATE_MACHINE_SAFETY, 3, tell_second_chain, FORGED_TOO);
+    fires_alone(CHECK_STATE_MACHINE_SAFETY, 3, tell_second_chain, FORGED_2);
 }
 
 static void tell_rewrite_of_committed(struct world *w, uint32_t variant) {
@@ -397,7 +395,7 @@ static void tell_apply(struct world *w, uint32_t variant) {
     p->next.apply_from = 1;
     p->next.apply_to = 2;
     if (variant == FORGED) p->next.apply_from = 2;
-    if (variant == FORGED_TOO) p->log[1].command++;
+    if (variant == FORGED_2) p->log[1].command++;
     if (variant == FORGED_3) p->log[1].term++;
     if (variant == FORGED_4) {
         steps(w, 2);
@@ -436,7 +434,7 @@ static void tell_snapshot(struct world *w, uint32_t variant) {
     commits(w, 2, 1);
     struct node_snapshot snapshot = {1, 1, w->cluster->processes[2].state};
     if (variant == FORGED) snapshot.state++;
-    if (variant == FORGED_TOO) snapshot.term++;
+    if (variant == FORGED_2) snapshot.term++;
     if (variant == FORGED_3) snapshot.index++;
     if (variant == FORGED_4) {
         commits(w, 2, 2);
@@ -567,7 +565,7 @@ static void tell_unsynced(struct world *w, uint32_t variant) {
     for (node_id id = 1; id <= 3; id++) appends(w, id, 1, 1);
     syncs(w, 2);
     if (variant == LEGAL) syncs(w, 3);
-    if (variant == FORGED_TOO) {
+    if (variant == FORGED_2) {
         syncs(w, 3);
         truncates(w, 3, 0);
         steps(w, 3);
@@ -578,7 +576,7 @@ static void tell_unsynced(struct world *w, uint32_t variant) {
 
 /* Entries in memory do not count, not even the leader's own, nor those that once were durable; and
  * without the leader others are a quorum. */
-Test(commit_quorum, unsynced) { judge(CHECK_COMMIT_QUORUM, 3, tell_unsynced, FORGED_TOO); }
+Test(commit_quorum, unsynced) { judge(CHECK_COMMIT_QUORUM, 3, tell_unsynced, FORGED_2); }
 
 static void tell_half(struct world *w, uint32_t variant) {
     elects(w, 1, 1, three(1, 2, 3));
@@ -698,7 +696,7 @@ static void tell_rival_on_disk(struct world *w, uint32_t variant) {
         becomes_follower(w, 3, 3);
         appends(w, 3, 1, 1);
     }
-    if (variant == FORGED_TOO) {
+    if (variant == FORGED_2) {
         syncs(w, 3);
         crashes(w, 3, 0);
     }
@@ -730,7 +728,7 @@ Test(committed_durability, kept_write) {
 static void tell_forgetful_voter(struct world *w, uint32_t variant) {
     agree(w, 1);
     replicates(w, node_bit(2), 2, 1);
-    if (variant == FORGED_TOO) replicates(w, node_bit(3), 1, 0);
+    if (variant == FORGED_2) replicates(w, node_bit(3), 1, 0);
     becomes_follower(w, 2, 2);
     truncates(w, 2, variant == LEGAL ? 1 : 0);
     steps(w, 2);
@@ -740,7 +738,7 @@ static void tell_forgetful_voter(struct world *w, uint32_t variant) {
 /* A voter's durable log becomes less up-to-date: it would now elect the log of n3, which is as
  * empty or a little better (5.4.1). */
 Test(committed_durability, less_up_to_date) {
-    judge(CHECK_COMMITTED_DURABILITY, 3, tell_forgetful_voter, FORGED_TOO);
+    judge(CHECK_COMMITTED_DURABILITY, 3, tell_forgetful_voter, FORGED_2);
 }
 
 static void tell_outgrown_rival(struct world *w, uint32_t variant) {
@@ -780,12 +778,12 @@ TestSuite(vote_once, .init = open_world, .fini = close_world);
 static void tell_second_vote(struct world *w, uint32_t variant) {
     votes(w, 2, 1, 1);
     syncs(w, 2);
-    saves_vote(w, 2, variant == LEGAL ? 2 : 1, variant == FORGED_TOO ? 0 : 3);
+    saves_vote(w, 2, variant == LEGAL ? 2 : 1, variant == FORGED_2 ? 0 : 3);
     steps(w, 2);
 }
 
 /* A save changes or forgets the vote that the disk holds for the term (5.2). */
-Test(vote_once, changed) { judge(CHECK_VOTE_ONCE, 3, tell_second_vote, FORGED_TOO); }
+Test(vote_once, changed) { judge(CHECK_VOTE_ONCE, 3, tell_second_vote, FORGED_2); }
 
 static void tell_second_vote_pending(struct world *w, uint32_t variant) {
     votes(w, 2, 1, 1);
@@ -803,13 +801,13 @@ Test(vote_once, changed_while_pending) {
 static void tell_early_vote(struct world *w, uint32_t variant) {
     becomes_follower(w, 2, 1);
     steps(w, 2);
-    if (variant != FORGED_TOO) syncs(w, 2);
+    if (variant != FORGED_2) syncs(w, 2);
     saves_vote(w, 2, 1, 1);
     promises_vote(w, 2, variant == FORGED_3 ? 3 : 1, 1, variant == FORGED ? 0 : 2);
-    if (variant == FORGED_TOO) puppet(w, 2)->next.packets[0].after = 1;
+    if (variant == FORGED_2) puppet(w, 2)->next.packets[0].after = 1;
     steps(w, 2);
     if (variant == FORGED) return;
-    if (variant == FORGED_TOO) syncs_but(w, 2, 1);
+    if (variant == FORGED_2) syncs_but(w, 2, 1);
     else syncs(w, 2);
 }
 
@@ -819,7 +817,7 @@ Test(vote_once, vote_leaves) { judge(CHECK_VOTE_ONCE, 3, tell_early_vote, FORGED
 static void tell_overtaken_vote(struct world *w, uint32_t variant) {
     votes(w, 2, 1, 1);
     syncs(w, 2);
-    saves_vote(w, 2, variant == FORGED_TOO ? 1 : 2, variant == FORGED_TOO ? 1 : 3);
+    saves_vote(w, 2, variant == FORGED_2 ? 1 : 2, variant == FORGED_2 ? 1 : 3);
     steps(w, 2);
     syncs(w, 2);
     promises_vote(w, 2, 1, variant == LEGAL ? 1 : 2, 0);
@@ -827,7 +825,7 @@ static void tell_overtaken_vote(struct world *w, uint32_t variant) {
 }
 
 /* A vote of an earlier term than the disk's is kept: it never votes there again (5.2). */
-Test(vote_once, overtaken) { judge(CHECK_VOTE_ONCE, 3, tell_overtaken_vote, FORGED_TOO); }
+Test(vote_once, overtaken) { judge(CHECK_VOTE_ONCE, 3, tell_overtaken_vote, FORGED_2); }
 
 static void tell_early_append(struct world *w, uint32_t variant) {
     share(w, 1);
@@ -836,7 +834,7 @@ static void tell_early_append(struct world *w, uint32_t variant) {
         replicates(w, node_bit(2), 3, 1);
     }
     saves_entry(w, 2, 2, 1);
-    uint64_t term = variant == FORGED_TOO ? 2 : 1, index = variant == FORGED_3 ? 3 : 2;
+    uint64_t term = variant == FORGED_2 ? 2 : 1, index = variant == FORGED_3 ? 3 : 2;
     promises_append(w, 2, index, term, variant == FORGED ? 0 : puppet(w, 2)->written);
     steps(w, 2);
     if (variant != FORGED) syncs(w, 2);
@@ -884,8 +882,8 @@ static void tell_falls(struct world *w, uint32_t variant) {
     learns(w, 1, 2, 2);
     if (variant == LEGAL) learns(w, 1, 2, 2);
     if (variant == FORGED) puppet(w, 2)->view.term = 0;
-    if (variant == FORGED_TOO) puppet(w, 2)->view.commit = 0;
-    if (variant <= FORGED_TOO) steps(w, 2);
+    if (variant == FORGED_2) puppet(w, 2)->view.commit = 0;
+    if (variant <= FORGED_2) steps(w, 2);
     if (variant == FORGED_3) learns(w, 1, 2, 1);
     if (variant == FORGED_4) {
         puppet(w, 1)->peers[2].next = 2;
@@ -915,12 +913,12 @@ static void tell_low_start(struct world *w, uint32_t variant) {
     syncs(w, 2);
     crashes(w, 2, 0);
     if (variant == FORGED) puppet(w, 2)->start_term = 2;
-    if (variant == FORGED_TOO) puppet(w, 2)->start_commit = 1;
+    if (variant == FORGED_2) puppet(w, 2)->start_commit = 1;
     restarts(w, 2);
 }
 
 /* A life starts below what the disk holds (5.1). */
-Test(monotonic, start) { judge(CHECK_MONOTONIC, 3, tell_low_start, FORGED_TOO); }
+Test(monotonic, start) { judge(CHECK_MONOTONIC, 3, tell_low_start, FORGED_2); }
 
 /* ---- match-truth ---- */
 
@@ -931,12 +929,12 @@ static void tell_early_match(struct world *w, uint32_t variant) {
     appends(w, 1, 2, 1);
     appends(w, 2, 2, 1);
     if (variant == LEGAL) syncs(w, 2);
-    learns(w, 1, 2, variant == FORGED_TOO ? 3 : 2);
+    learns(w, 1, 2, variant == FORGED_2 ? 3 : 2);
 }
 
 /* A leader takes as matching what is not durable on the peer (5.3). */
 Test(match_truth, above_what_is_durable) {
-    judge(CHECK_MATCH_TRUTH, 3, tell_early_match, FORGED_TOO);
+    judge(CHECK_MATCH_TRUTH, 3, tell_early_match, FORGED_2);
 }
 
 static void tell_match_of_another(struct world *w, uint32_t variant) {
@@ -949,7 +947,7 @@ static void tell_match_of_another(struct world *w, uint32_t variant) {
         appends(w, 2, 1, 2);
     }
     if (variant == LEGAL) syncs(w, 2);
-    if (variant == FORGED_TOO) {
+    if (variant == FORGED_2) {
         saves_vote(w, 2, 3, 2); /* Pending: not a later term yet. */
         steps(w, 2);
     }
@@ -976,7 +974,7 @@ Test(match_truth, beyond_own_log) {
 static void tell_late_acknowledgement(struct world *w, uint32_t variant) {
     elects(w, 1, 1, three(1, 2, 3));
     replicates(w, nodes(1, 2), 1, 1);
-    if (variant != FORGED_TOO) elects(w, 5, 2, three(3, 4, 5));
+    if (variant != FORGED_2) elects(w, 5, 2, three(3, 4, 5));
     if (variant == LEGAL) becomes_follower(w, 2, 2);
     appends(w, 2, 1, 2);
     syncs(w, 2);
@@ -985,7 +983,7 @@ static void tell_late_acknowledgement(struct world *w, uint32_t variant) {
 
 /* A peer whose durable term is above the leader's owes it nothing any more (5.3). */
 Test(match_truth, late_acknowledgement) {
-    judge(CHECK_MATCH_TRUTH, 5, tell_late_acknowledgement, FORGED_TOO);
+    judge(CHECK_MATCH_TRUTH, 5, tell_late_acknowledgement, FORGED_2);
 }
 
 static void tell_rewritten_match(struct world *w, uint32_t variant) {
@@ -995,8 +993,8 @@ static void tell_rewritten_match(struct world *w, uint32_t variant) {
     learns(w, 1, 2, 1);
     if (variant == LEGAL) becomes_follower(w, 2, 2);
     if (variant == FORGED_3) truncates(w, 2, 0);
-    else saves_entry(w, 2, 1, variant == FORGED_TOO ? 2 : 0);
-    if (variant == FORGED_TOO) saves_entry(w, 2, 2, 2);
+    else saves_entry(w, 2, 1, variant == FORGED_2 ? 2 : 0);
+    if (variant == FORGED_2) saves_entry(w, 2, 2, 2);
     steps(w, 2);
     syncs(w, 2);
 }
@@ -1010,7 +1008,7 @@ static void tell_former_leader(struct world *w, uint32_t variant) {
     replicates(w, nodes(1, 2), 2, 1);
     learns(w, 1, 2, variant == LEGAL ? 1 : 2);
     if (variant != LEGAL) elects(w, 3, 2, three(1, 3, 4));
-    if (variant == FORGED_TOO) crashes(w, 1, 0);
+    if (variant == FORGED_2) crashes(w, 1, 0);
     if (variant != LEGAL) becomes_follower(w, 2, 2);
     saves_entry(w, 2, 1, variant == LEGAL ? 1 : 2);
     steps(w, 2);
@@ -1019,7 +1017,7 @@ static void tell_former_leader(struct world *w, uint32_t variant) {
 
 /* What a leader knew when it still led, and what is above the match, may be rewritten (5.3). */
 Test(match_truth, former_leader) {
-    for (uint32_t variant = LEGAL; variant <= FORGED_TOO; variant++)
+    for (uint32_t variant = LEGAL; variant <= FORGED_2; variant++)
         silent(5, tell_former_leader, variant);
 }
 
@@ -1175,12 +1173,12 @@ static void tell_answer(struct world *w, uint32_t variant) {
     struct puppet *p = puppet(w, 1);
     if (variant != FORGED) p->view.commit = 1;
     p->next.apply_from = p->next.answer_from = p->next.apply_to = 1;
-    if (variant == FORGED_TOO) p->log[1].command++;
+    if (variant == FORGED_2) p->log[1].command++;
     steps(w, 1);
 }
 
 /* A client is told before its command is committed, or that another one is (8). */
-Test(acknowledged, early) { judge(CHECK_ACKNOWLEDGED, 3, tell_answer, FORGED_TOO); }
+Test(acknowledged, early) { judge(CHECK_ACKNOWLEDGED, 3, tell_answer, FORGED_2); }
 
 /* ---- shadow ---- */
 
@@ -1206,7 +1204,7 @@ static void tell_declaration(struct world *w, uint32_t variant) {
         syncs(w, 2);
     }
     if (variant == FORGED) p->view.last--;
-    if (variant == FORGED_TOO) p->view.last++;
+    if (variant == FORGED_2) p->view.last++;
     if (variant == FORGED_3) p->view.snapshot.index--;
     if (variant == FORGED_4) saves_entry(w, 2, 4, 1); /* 3 is missing. */
     if (variant == FORGED_5) saves_entry(w, 2, 2, 1); /* Under the snapshot. */
@@ -1229,12 +1227,12 @@ Test(shadow, ends) { judge(CHECK_SHADOW, 3, tell_declaration, FORGED_6); }
 static void edit(struct world *w, uint32_t variant) {
     struct puppet *p = puppet(w, 2);
     if (variant == FORGED) p->log[3].command++;
-    if (variant == FORGED_TOO) p->log[1].term++;
+    if (variant == FORGED_2) p->log[1].term++;
 }
 
 /* An entry changes undeclared: found by the comparison at the end of a run (5.3). */
 Test(shadow, compared_at_the_end) {
-    for (uint32_t variant = FORGED; variant <= FORGED_TOO; variant++) {
+    for (uint32_t variant = FORGED; variant <= FORGED_2; variant++) {
         world_reset(&world, 3, CHECK_ALL);
         share(&world, 3);
         checks_compare(world.checks, world.cluster);
@@ -1253,7 +1251,7 @@ static void tell_edit(struct world *w, uint32_t variant) {
 }
 
 /* ... and within 1,024 steps (5.3). */
-Test(shadow, compared_every_1024_steps) { judge(CHECK_SHADOW, 3, tell_edit, FORGED_TOO); }
+Test(shadow, compared_every_1024_steps) { judge(CHECK_SHADOW, 3, tell_edit, FORGED_2); }
 
 /* ---- progress ---- */
 
@@ -1279,7 +1277,7 @@ Test(progress, stalled) {
     expect_violation(&world, CHECK_PROGRESS, FORGED);
     expect_text("n1 leads term 1");
     stall(1u << CHECK_PROGRESS, nodes(2, 3));
-    expect_violation(&world, CHECK_PROGRESS, FORGED_TOO);
+    expect_violation(&world, CHECK_PROGRESS, FORGED_2);
     expect_text("no leader");
 }
 

@@ -34,7 +34,7 @@ static uint64_t counts[SOMETIMES_COUNT]; /* Over all runs. */
 
 static void open_simulator(void) { cr_assert(simulator_new(&simulator, &node_raft, CHECK_ALL)); }
 static void close_simulator(void) { simulator_free(&simulator); }
-TestSuite(exhaustive, .init = open_simulator, .fini = close_simulator, .timeout = 60);
+TestSuite(exhaustive, .init = open_simulator, .fini = close_simulator, .timeout = 300);
 
 static void describe(const struct explorer *e, char *text, size_t size) {
     size_t used = 0;
@@ -122,7 +122,7 @@ Test(exhaustive, order_from_the_start) {
 
 /* Three nodes, any order for a while, in every phase of their first election and commits (5). */
 Test(exhaustive, order_on_the_way) {
-    explore(&(struct exploration){"order on the way", ORDER, 4, 60, 1, config_of(3)});
+    explore(&(struct exploration){"order on the way", ORDER, 4, 60, 3, config_of(3)});
     expect_some(SOMETIMES_DEPOSED);
     expect_some(SOMETIMES_TRUNCATED);
     expect_some(SOMETIMES_OLD_TERM);
@@ -130,8 +130,8 @@ Test(exhaustive, order_on_the_way) {
 
 /* Crashes before any effect, which keep any part of what was pending (5.1). */
 Test(exhaustive, crashes) {
-    explore(&(struct exploration){"crashes, two nodes", CRASHES, 5, 40, 2, config_of(2)});
-    explore(&(struct exploration){"crashes, three nodes", CRASHES, 4, 60, 1, config_of(3)});
+    explore(&(struct exploration){"crashes, two nodes", CRASHES, 5, 40, 10, config_of(2)});
+    explore(&(struct exploration){"crashes, three nodes", CRASHES, 4, 60, 5, config_of(3)});
     expect_some(SOMETIMES_CRASH_BEFORE_SAVE);
     expect_some(SOMETIMES_CRASH_BEFORE_SEND);
     expect_some(SOMETIMES_CRASH_MIDST_SEND);
@@ -145,22 +145,22 @@ Test(exhaustive, crashes) {
 /* ... and syncs that leave a part pending (5.1). */
 Test(exhaustive, slow_disks) {
     struct cluster_config config = config_of(3);
-    config.sync_us_min = config.sync_us_max = 9000;
-    explore(&(struct exploration){"slow disks", DISKS, 5, 60, 3, config});
+    config.sync_us_min = config.sync_us_max = 4000;
+    explore(&(struct exploration){"slow disks", DISKS, 4, 60, 4, config});
     expect_some(SOMETIMES_SYNC_PART);
     expect_some(SOMETIMES_WRITE_KEPT);
 }
 
 /* Packets are lost and doubled (5.3). */
 Test(exhaustive, losses) {
-    explore(&(struct exploration){"losses", LOSSES, 6, 60, 3, config_of(3)});
+    explore(&(struct exploration){"losses", LOSSES, 5, 60, 6, config_of(3)});
     expect_some(SOMETIMES_LOSS);
     expect_some(SOMETIMES_DUPLICATE);
 }
 
 /* All shapes of partitions, and snapshots for those who fall behind (7). */
 Test(exhaustive, partitions) {
-    explore(&(struct exploration){"partitions", PARTITIONS, 5, 60, 2, config_of(3)});
+    explore(&(struct exploration){"partitions", PARTITIONS, 4, 60, 5, config_of(3)});
     expect_some(SOMETIMES_BRIDGE);
     expect_some(SOMETIMES_HEAL);
     expect_some(SOMETIMES_SNAPSHOT_INSTALLED);
