@@ -39,12 +39,12 @@ static bool is_on_quorum(const struct raft *r, raft_index index) {
 }
 
 /* The no-op lets a leader find out what is committed (8). It comes at the start of the term, unless
- * the tail of the log is long: then as soon as a quorum holds the tail, so that it is likely to be
- * committed. Else leaders that fall one after the other would fill the log with no-ops that none of
- * them commits. */
+ * the log is half full already: then as soon as a quorum holds what is there, so that it is likely
+ * to be committed. Else leaders that fall one after the other would fill the log with no-ops that
+ * none of them commits. */
 static bool is_noop_due(const struct raft *r) {
     if (raft_log_term(r, r->last) == r->term || raft_log_full(r)) return false;
-    return r->last - r->commit < RAFT_TAIL_MAX || is_on_quorum(r, r->last);
+    return r->last - r->snapshot.index < RAFT_LOG_MAX / 2 || is_on_quorum(r, r->last);
 }
 
 /* "When a leader first comes to power, it initializes all nextIndex values to the index just after

@@ -1,5 +1,6 @@
-/* rename.h - names of the core with the mutant's id behind, so that all of them fit into one program.
- * A name that is missing here shows as "multiple definition" when the program is linked. */
+/* rename.h - names of the core with the mutant's id behind, so that all of them fit into one
+ * program. A name that is missing here shows as "multiple definition" when the program is linked.
+ */
 #ifndef RENAME_H
 #define RENAME_H
 
