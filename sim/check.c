@@ -157,17 +157,17 @@ void checks_compare(struct checks *k, const struct cluster *c) {
 
 /* A bounded log can fill up with the no-ops of leaders that fell before they could commit. Then
  * nobody may lead, and what it holds may have been promised: that is a limit, not a violation. */
-static bool has_full_log(const struct cluster *c) {
+static bool has_full_log(const struct checks *k, const struct cluster *c) {
     for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
         const struct node_view *v = cluster_view(c, (node_id)__builtin_ctzll(rest));
         bool is_full = v->last - v->snapshot.index >= c->impl->log_max;
-        if (is_full && v->last - v->commit >= c->impl->log_max / 2) return true;
+        if (is_full && v->last >= k->chain_last + c->impl->log_max / 2) return true;
     }
     return false;
 }
 
 void checks_stalled(struct checks *k, const struct cluster *c) {
-    if (has_full_log(c)) {
+    if (has_full_log(k, c)) {
         k->undecided = "a log is full of entries that no leader could commit";
         return;
     }
