@@ -23,11 +23,11 @@ const char *finding_kind_name(enum finding_kind kind) {
     return names[kind];
 }
 
-static volatile sig_atomic_t is_interrupted;
+volatile sig_atomic_t campaign_interrupted;
 
 static void interrupt(int signal_number) {
     (void)signal_number;
-    is_interrupted = 1;
+    campaign_interrupted = 1;
 }
 
 /* Chunks that are handed out but not merged: a ring by number. */
@@ -228,8 +228,8 @@ static void loop(struct dispatcher *d) {
         dispatch(d);
         if (!is_busy(d)) break;
         wait_for_workers(d);
-        merge(d);
-        if (is_interrupted) d->is_over = d->result->is_interrupted = true;
+        if (!campaign_interrupted) merge(d);
+        if (campaign_interrupted) d->is_over = d->result->is_interrupted = true;
     }
 }
 
@@ -246,7 +246,7 @@ void campaign_run(const struct campaign *campaign, const struct campaign_watcher
     d.is_out_of_seeds = d.next_seed > campaign->last;
     d.start_time = clock_seconds();
     d.deadline = campaign->seconds > 0 ? d.start_time + campaign->seconds : 0;
-    is_interrupted = 0;
+    campaign_interrupted = 0;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     signal(SIGPIPE, SIG_IGN);

@@ -9,6 +9,8 @@
 #ifndef CAMPAIGN_H
 #define CAMPAIGN_H
 
+#include <signal.h>
+
 #include "profile.h"
 #include "run.h"
 
@@ -71,7 +73,8 @@ void campaign_run(const struct campaign *campaign, const struct campaign_watcher
                   struct campaign_result *out);
 
 /* One run in a process of its own, so that it may die or hang. Where the record of its choices is
- * in shared memory, they are there even then. False when there is no process or no memory. */
+ * in shared memory, they are there even then. False when there is no process or no memory, or at
+ * Ctrl-C. */
 struct guarded_run {
     const struct node_impl *impl;
     struct cluster_config config;
@@ -80,6 +83,9 @@ struct guarded_run {
     uint32_t hang_seconds;
 };
 bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *has_finding);
+
+/* Set by Ctrl-C and SIGTERM while a campaign runs; whoever sets it ends the campaign. */
+extern volatile sig_atomic_t campaign_interrupted;
 
 /* Memory that worker processes share; NULL: there is none. Never given back. */
 void *campaign_shared(size_t size);

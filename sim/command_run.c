@@ -45,6 +45,7 @@ static void again_of(const struct campaign *c, uint64_t seed, char *text, size_t
         n += snprintf(text + n, size - (size_t)n, "..%u", c->request.nodes_max);
     n += snprintf(text + n, size - (size_t)n, " --steps %u --profile %s --node %s",
                   c->request.steps, profile_table[c->request.profile].name, c->impl->name);
+    if (c->check_determinism) n += snprintf(text + n, size - (size_t)n, " --check-determinism");
     for (int i = 0; i < CHECK_COUNT && c->enabled != CHECK_ALL; i++)
         if (c->enabled >> i & 1)
             n += snprintf(text + n, size - (size_t)n, " --check %s", check_table[i].name);
@@ -52,7 +53,7 @@ static void again_of(const struct campaign *c, uint64_t seed, char *text, size_t
 
 /* More choices than a run of the campaign can take; the memory is only reserved. */
 static size_t record_capacity(const struct campaign *c) {
-    const size_t most = (size_t)1 << 28;
+    const size_t most = (size_t)1 << 26; /* As much as the reader of artefacts takes. */
     size_t steps = (size_t)c->request.steps + 100000;
     size_t choices = steps * (16 + 8 * (size_t)c->request.nodes_max);
     return choices < most ? choices : most;
@@ -83,10 +84,14 @@ static bool record_again(const struct campaign *c, const struct finding *finding
     bool has_finding;
     if (!campaign_guarded(run, again, &has_finding)) return false;
     again->seed = finding->seed;
+    if (finding->kind == FINDING_NONDETERMINISTIC) {
+        *again = *finding; /* Whatever came of it this time: the two runs differed. */
+        return true;
+    }
     bool is_same = has_finding && again->kind == finding->kind &&
                    again->result.steps == finding->result.steps &&
                    again->result.digest == finding->result.digest;
-    if (is_same || finding->kind == FINDING_NONDETERMINISTIC) return true;
+    if (is_same) return true;
     if (finding->kind == FINDING_ABORTED || finding->kind == FINDING_HUNG)
         if (has_finding && again->kind == finding->kind) return true;
     again->kind = FINDING_NONDETERMINISTIC;
@@ -134,13 +139,17 @@ static void on_finding(void *context, const struct campaign *c, const struct fin
         struct guarded_run run;
         struct choice_list *record = record_memory(c);
         bool has_run = record != NULL && record_again(c, finding, record, &run, &shown);
-        if (!has_run) fprintf(stderr, "raftsim: no process or memory to run the seed again\n");
-        if (has_run && record->count > record->capacity) record->count = record->capacity;
-        if (has_run && save(w, &shown, &run, record, path, sizeof path)) about.artefact = path;
+        if (!has_run) shown = *finding;
+        if (!has_run && !campaign_interrupted)
+            fprintf(stderr, "raftsim: no process or memory to run the seed again\n");
+        bool is_whole = has_run && record->count <= record->capacity;
+        if (has_run && !is_whole) fprintf(stderr, "raftsim: too many choices for an artefact\n");
+        if (is_whole && save(w, &shown, &run, record, path, sizeof path)) about.artefact = path;
         else w->code = worse(w->code, EXIT_INTERNAL);
     }
     w->code = worse(w->code, output_exit_code(shown.kind));
     output_finding(stdout, w->options->format, &shown, &about);
+    if (ferror(stdout)) campaign_interrupted = 1; /* Nobody reads it any more. */
 }
 
 static void on_progress(void *context, const struct campaign *c, const struct tally *tally,

@@ -22,7 +22,7 @@ void output_json_string(FILE *out, const char *text) {
     for (; *text != 0; text++) {
         unsigned char byte = (unsigned char)*text;
         if (byte == '"' || byte == '\\') fprintf(out, "\\%c", byte);
-        else if (byte < 0x20 || byte >= 0x7f) fprintf(out, "\\u%04x", byte);
+        else if (byte < 0x20 || byte == 0x7f) fprintf(out, "\\u%04x", byte);
         else fputc(byte, out);
     }
     fputc('"', out);

@@ -94,7 +94,10 @@ static void run_chunk(const struct campaign *campaign, struct simulator *s,
         run_seed(campaign, s, seed, finding);
         bool is_found = is_finding(&finding->result, &finding->kind);
         add_run(&chunk->tally, &finding->result, is_found);
-        if (campaign->check_determinism) is_found |= differs_when_repeated(campaign, s, finding);
+        if (campaign->check_determinism && differs_when_repeated(campaign, s, finding)) {
+            chunk->tally.failures += !is_found;
+            is_found = true;
+        }
         chunk->finding_count += is_found;
         if (seed == chunk->last || (is_found && !campaign->keep_going)) break;
     }
@@ -103,11 +106,11 @@ static void run_chunk(const struct campaign *campaign, struct simulator *s,
 
 /* ---- processes ---- */
 
-/* The child dies with its parent, leaves Ctrl-C to it, and writes no core files. */
+/* The child dies with its parent, leaves Ctrl-C and SIGTERM to it, and writes no core files. */
 static void become_child(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGTERM, SIG_IGN);
     signal(SIGABRT, SIG_DFL);
     signal(SIGSEGV, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
@@ -130,13 +133,27 @@ static _Noreturn void serve(const struct campaign *campaign, struct worker_slot 
     _exit(0);
 }
 
+static void close_pair(const int pair[2]) {
+    close(pair[0]);
+    close(pair[1]);
+}
+
 bool worker_start(struct worker *w, const struct campaign *campaign) {
     int command[2], done[2];
+    w->pid = 0;
     if (pipe(command) != 0) return false;
-    if (pipe(done) != 0) return false;
+    if (pipe(done) != 0) {
+        close_pair(command);
+        return false;
+    }
     fflush(NULL);
-    w->pid = fork();
-    if (w->pid < 0) return false;
+    pid_t pid = fork();
+    if (pid < 0) {
+        close_pair(command);
+        close_pair(done);
+        return false;
+    }
+    w->pid = pid;
     if (w->pid == 0) {
         close(command[1]);
         close(done[0]);
@@ -207,7 +224,8 @@ static bool wait_for(pid_t pid, const struct guarded_run *run, struct guarded_re
         if (now != beat) {
             beat = now;
             beat_time = clock_seconds();
-        } else if (clock_seconds() - beat_time > run->hang_seconds) {
+        }
+        if (campaign_interrupted || clock_seconds() - beat_time > run->hang_seconds) {
             kill(pid, SIGKILL);
             waitpid(pid, status, 0);
             return true;
@@ -235,5 +253,5 @@ bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *
         *has_finding = is_finding(&out->result, &out->kind);
     }
     munmap(shared, sizeof *shared);
-    return pid > 0;
+    return pid > 0 && !campaign_interrupted;
 }
