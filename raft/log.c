@@ -7,11 +7,10 @@
  *
  * Each entry remembers the write that holds it, and is durable when that write is: not when the
  * disk once held an entry of that index and term.
- *   1. Entry 6 of term 2 is written (write 1); a leader of term 4 overwrites it (write 2); a late
- *      message of term 2 cannot come, but a leader with the old entry can be elected later and
- *      rewrite 6 of term 2 (write 3).
- *   2. Write 1 is reported. Entry 6 of term 2 was stored, and is what the log holds, but write 2 is
- *      about to take it off the disk again.
+ *   1. Entry 6 of term 2 is written (write 1). A leader of term 4 overwrites it (write 2). A leader
+ *      of term 5, which has the old entry, writes 6 of term 2 once more (write 3).
+ *   2. Write 1 is reported. The disk holds what the log holds, index and term, but write 2 is about
+ *      to take it off again.
  *   3. log_write of entry 6 is 3, so it does not count before write 3 is reported. */
 #include <assert.h>
 #include <string.h>

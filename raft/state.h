@@ -39,12 +39,12 @@ void raft_receive_vote_reply(struct raft *r, const struct raft_message *m,
                              struct raft_effects *out);
 
 /* replication.c (5.3, 5.4.2) */
-void raft_replicate_start(struct raft *r,
-                          struct raft_effects *out); /* The node is the new leader. */
+/* The node is the new leader. */
+void raft_replicate_start(struct raft *r, struct raft_effects *out);
 void raft_replicate_all(struct raft *r, struct raft_effects *out);
 void raft_replicate_command(struct raft *r, uint64_t command, struct raft_effects *out);
-void raft_replicate_saved(struct raft *r,
-                          struct raft_effects *out); /* More of its log is durable. */
+/* More of the leader's own log is durable. */
+void raft_replicate_saved(struct raft *r, struct raft_effects *out);
 /* True if the message comes from the leader of this node's term, who is then known. */
 bool raft_accept_leader(struct raft *r, const struct raft_message *m, struct raft_effects *out);
 /* Tells the leader that all up to `index`, an entry of `term`, matches: once it is durable. */

@@ -109,7 +109,8 @@ static const char *parse_number(const char *text, uint64_t max, uint64_t *out) {
     return end;
 }
 
-bool options_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last) {
+/* "A..B" or "A". */
+static bool parse_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last) {
     const char *end = parse_number(text, max, first);
     if (end == NULL) return false;
     *last = *first;
@@ -119,7 +120,8 @@ bool options_range(const char *text, uint64_t max, uint64_t *first, uint64_t *la
     return end != NULL && *end == 0 && *first <= *last;
 }
 
-bool options_duration(const char *text, uint32_t *seconds) {
+/* "60s", "5m", "2h", or seconds. */
+static bool parse_duration(const char *text, uint32_t *seconds) {
     uint64_t value;
     enum { SECONDS_MAX = 1000000000 };
     const char *end = parse_number(text, SECONDS_MAX, &value);
@@ -152,7 +154,7 @@ static bool parse_shard(const char *text, struct campaign *c) {
 
 static bool parse_nodes(const char *text, struct campaign *c) {
     uint64_t min, max;
-    if (!options_range(text, NODE_MAX, &min, &max) || min < 1) return false;
+    if (!parse_range(text, NODE_MAX, &min, &max) || min < 1) return false;
     c->request.nodes_min = (uint32_t)min;
     c->request.nodes_max = (uint32_t)max;
     return true;
@@ -222,9 +224,9 @@ static bool set_run_option(struct options *o, int option, const char *value) {
     struct campaign *c = &o->campaign;
     switch (option) {
     case OPTION_SEED:
-        return options_range(value, UINT64_MAX / 2, &c->first, &c->last) && c->first == c->last;
-    case OPTION_SEEDS: return options_range(value, UINT64_MAX / 2, &c->first, &c->last);
-    case OPTION_TIME: return options_duration(value, &c->seconds);
+        return parse_range(value, UINT64_MAX / 2, &c->first, &c->last) && c->first == c->last;
+    case OPTION_SEEDS: return parse_range(value, UINT64_MAX / 2, &c->first, &c->last);
+    case OPTION_TIME: return parse_duration(value, &c->seconds);
     case OPTION_JOBS: return parse_count(value, 1, CAMPAIGN_WORKERS_MAX, &c->workers);
     case OPTION_SHARD: return parse_shard(value, c);
     case OPTION_NODES: return parse_nodes(value, c);
@@ -235,7 +237,7 @@ static bool set_run_option(struct options *o, int option, const char *value) {
     case OPTION_DETERMINISM: return c->check_determinism = true;
     case OPTION_KEEP_GOING: return c->keep_going = true;
     case OPTION_OUT: o->out_dir = value; return true;
-    case OPTION_HANG: return options_duration(value, &c->hang_seconds);
+    case OPTION_HANG: return parse_duration(value, &c->hang_seconds);
     case OPTION_FORMAT: return parse_format(value, &o->format);
     case OPTION_QUICK: return o->quick = true;
     }

@@ -28,9 +28,4 @@ struct options {
 bool options_parse(struct options *o, int argc, char **argv);
 void options_help(FILE *out, const char *topic);
 
-/* "A..B" or "A". */
-bool options_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last);
-/* "60s", "5m", "2h", or seconds. */
-bool options_duration(const char *text, uint32_t *seconds);
-
 #endif
