@@ -45,9 +45,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsi
 }
 
 static void note_states(const struct cluster *c) {
-    for (node_id id = 1; id <= c->config.nodes; id++) {
+    for (node_id id = 1; id <= cluster_count(c); id++) {
         const struct node_view *v = cluster_view(c, id);
-        uint64_t state = v->role + 3 * (v->term % 8) + 24 * (v->last % 8) + 192 * (v->commit % 8);
+        uint64_t state = v->role + 4 * (v->term % 8) + 32 * (v->last % 8) + 256 * (v->commit % 8);
         states[(state * 2 + c->processes[id].is_alive) * 5 % STATES_MAX + id % 5] = 1;
     }
 }

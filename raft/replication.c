@@ -1,41 +1,116 @@
-/* replication.c - log replication (5.3) and commitment (5.4.2). */
+/* replication.c - log replication (5.3) and commitment (5.4.2), the leader's side. */
 #include <assert.h>
 #include <string.h>
 
+#include "members.h"
+#include "progress.h"
+#include "quorum.h"
 #include "state.h"
 
-static raft_index min_index(raft_index a, raft_index b) { return a < b ? a : b; }
+raft_set raft_replicate_peers(const struct raft *r) {
+    return raft_members_all(&r->members) & ~raft_set_of(r->config.self);
+}
 
-/* Sends the entries from `next` on, or the snapshot where the log no longer reaches back that far.
- * `next` moves only with the answer, so whatever got lost is sent again with the next heartbeat. */
-static void send_append(struct raft *r, raft_id target, struct raft_effects *out) {
-    const struct raft_progress *peer = &r->peers[target];
-    assert(peer->next >= 1 && peer->next <= r->last + 1);
-    raft_index previous = peer->next - 1;
-    if (previous < r->snapshot.index) {
-        raft_snapshot_send(r, target, out);
-        return;
-    }
+/* ---- sending ---- */
+
+static void send_append(struct raft *r, raft_id target, raft_index previous, uint32_t count,
+                        struct raft_effects *out) {
+    assert(count <= r->config.batch_max);
     struct raft_message *m = raft_send(r, RAFT_APPEND, target, 0, out);
     m->index = previous;
     m->index_term = raft_log_term(r, previous);
     m->commit = r->commit;
-    m->entry_count = (uint8_t)min_index(r->last - previous, r->batch_max);
-    if (m->entry_count > 0)
-        memcpy(m->entries, raft_entry_at(r, previous + 1), m->entry_count * sizeof m->entries[0]);
+    m->tag = r->round;
+    m->entry_count = (uint8_t)count;
+    if (count > 0) memcpy(m->entries, raft_entry_at(r, previous + 1), count * sizeof m->entries[0]);
 }
 
-void raft_replicate_all(struct raft *r, struct raft_effects *out) {
-    assert(r->role == RAFT_LEADER);
-    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1)
-        send_append(r, (raft_id)__builtin_ctzll(rest), out);
+/* How many of the entries from `next` on go into the next message. */
+static uint32_t batch(const struct raft *r, const struct raft_progress *p) {
+    uint32_t count = raft_progress_room(p, r->config.window);
+    if (count > r->config.batch_max) count = r->config.batch_max;
+    raft_index left = r->last + 1 - p->next;
+    return left < count ? (uint32_t)left : count;
 }
+
+/* New entries, as far as there is room: two messages, so that a window opens up with the answers.
+ */
+static bool send_entries(struct raft *r, raft_id target, struct raft_effects *out) {
+    enum { MESSAGES = 2 };
+    struct raft_progress *p = &r->peers[target];
+    uint32_t sent = 0;
+    for (uint32_t count; sent < MESSAGES && (count = batch(r, p)) > 0; sent++) {
+        send_append(r, target, p->next - 1, count, out);
+        raft_progress_sent(p, count);
+    }
+    return sent > 0;
+}
+
+/* Without entries: a probe asks for the entry before `next`; else it names one that the peer is
+ * known to have, since what is under way may still be late. */
+static void send_heartbeat(struct raft *r, raft_id target, struct raft_effects *out) {
+    struct raft_progress *p = &r->peers[target];
+    raft_index previous = p->flow == RAFT_PROBE ? p->next - 1 : p->match;
+    if (previous < r->snapshot.index) previous = r->snapshot.index;
+    send_append(r, target, previous, 0, out);
+    if (p->flow == RAFT_PROBE) raft_progress_sent(p, 0);
+}
+
+static void send_chunk(struct raft *r, raft_id target, struct raft_effects *out) {
+    struct raft_progress *p = &r->peers[target];
+    if (p->flow != RAFT_INSTALL || p->snapshot != r->snapshot.index)
+        raft_progress_install(p, r->snapshot.index);
+    if (p->is_paused) return;
+    raft_snapshot_send(r, target, out);
+    raft_progress_sent(p, 0);
+}
+
+static void send_due(struct raft *r, raft_id target, struct raft_effects *out) {
+    struct raft_progress *p = &r->peers[target];
+    bool is_due = r->due >> target & 1;
+    assert(p->next >= 1);
+    if (is_due) raft_progress_heartbeat(p);
+    bool is_behind = p->flow == RAFT_INSTALL || p->next <= r->snapshot.index;
+    if (is_behind) send_chunk(r, target, out);
+    else if (!send_entries(r, target, out) && is_due) send_heartbeat(r, target, out);
+}
+
+static void send_all(struct raft *r, struct raft_effects *out) {
+    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
+        send_due(r, (raft_id)__builtin_ctzll(rest), out);
+    r->due = 0;
+}
+
+/* ---- committing ---- */
 
 static bool is_on_quorum(const struct raft *r, raft_index index) {
-    uint32_t count = r->saved >= index && (r->voters >> r->self & 1);
-    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1)
-        count += r->peers[__builtin_ctzll(rest)].match >= index;
-    return count >= r->quorum;
+    raft_set set = r->saved >= index ? raft_set_of(r->config.self) : 0;
+    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
+        if (r->peers[__builtin_ctzll(rest)].match >= index) set |= rest & -rest;
+    return raft_quorum(&r->members, set);
+}
+
+static raft_index quorum_index(const struct raft *r) {
+    raft_index match[RAFT_NODES_MAX + 1];
+    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
+        match[__builtin_ctzll(rest)] = r->peers[__builtin_ctzll(rest)].match;
+    match[r->config.self] = r->saved;
+    return raft_quorum_index(&r->members, match);
+}
+
+/* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
+ * log[N].term == currentTerm: set commitIndex = N" (figure 2, 5.4.2). */
+static void commit_advance(struct raft *r, struct raft_effects *out) {
+    assert(r->role == RAFT_LEADER);
+    r->is_news = false;
+    if (!is_on_quorum(r, r->commit + 1)) return;
+    raft_index index = quorum_index(r);
+    assert(index > r->commit && index <= r->last);
+    if (raft_log_term(r, index) != r->term) return; /* Figure 8: never by counting replicas. */
+    raft_index from = r->commit + 1;
+    raft_commit_to(r, index, out);
+    while (raft_log_term(r, from) != r->term) from++; /* Earlier terms' clients wait elsewhere. */
+    out->answer_from = from;
 }
 
 /* The no-op lets a leader find out what is committed (8). It comes at the start of the term, unless
@@ -47,154 +122,103 @@ static bool is_noop_due(const struct raft *r) {
     return r->last - r->snapshot.index < RAFT_LOG_MAX / 2 || is_on_quorum(r, r->last);
 }
 
+static void append_own(struct raft *r, struct raft_effects *out) {
+    if (is_noop_due(r)) {
+        struct raft_entry noop = {.term = r->term, .type = RAFT_NOOP};
+        raft_log_put(r, &noop, r->last + 1, out);
+    } else if (raft_members_is_leave_due(r)) {
+        struct raft_entry leave = {.term = r->term, .type = RAFT_MEMBERS};
+        leave.members = raft_members_leave(&r->members);
+        raft_log_put(r, &leave, r->last + 1, out);
+    }
+}
+
+/* ---- a leader's steps ---- */
+
 /* "When a leader first comes to power, it initializes all nextIndex values to the index just after
  * the last one in its log" (5.3). */
 void raft_replicate_start(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
     assert(!raft_log_full(r));
-    for (raft_set rest = r->voters; rest != 0; rest &= rest - 1) {
-        struct raft_progress *peer = &r->peers[__builtin_ctzll(rest)];
-        peer->next = r->last + 1;
-        peer->match = 0;
-    }
-    struct raft_entry noop = {.term = r->term, .command = RAFT_NOOP};
-    if (is_noop_due(r)) raft_log_put(r, noop, r->last + 1, out);
-    raft_replicate_all(r, out);
+    r->is_lease_lost = false;
+    r->transfer = 0;
+    r->ticks = 0;
+    r->heard = r->granted;
+    r->round = 0;
+    r->round_done = 0;
+    r->read_count = 0;
+    raft_read_round(r);
+    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
+        raft_progress_reset(&r->peers[__builtin_ctzll(rest)], r->last + 1);
+    r->is_news = true;
     out->timer = RAFT_TIMER_HEARTBEAT;
 }
 
-/* A peer that has not answered yet gets the new entry with the answer, or with a heartbeat. */
-void raft_replicate_command(struct raft *r, uint64_t command, struct raft_effects *out) {
+/* "A leader steps down if an election timeout elapses without a successful round of heartbeats to a
+ * majority of its cluster" (D 6.2). False: it has. */
+static bool check_quorum(struct raft *r, struct raft_effects *out) {
+    if (++r->ticks < r->config.patience) return true;
+    bool has_quorum = raft_quorum(&r->members, r->heard | raft_set_of(r->config.self));
+    r->ticks = 0;
+    r->heard = 0;
+    if (has_quorum || !r->config.check_quorum) return true;
+    raft_become_follower(r, r->term, out);
+    return false;
+}
+
+void raft_replicate_heartbeat(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
-    raft_log_put(r, (struct raft_entry){.term = r->term, .command = command}, r->last + 1, out);
-    for (raft_set rest = r->voters & ~((raft_set)1 << r->self); rest != 0; rest &= rest - 1) {
-        raft_id target = (raft_id)__builtin_ctzll(rest);
-        if (r->peers[target].next == r->last) send_append(r, target, out);
-    }
+    if (!check_quorum(r, out)) return;
+    raft_transfer_tick(r);
+    if (r->round_done == r->round) raft_read_round(r);
+    r->due = raft_replicate_peers(r);
+    out->timer = RAFT_TIMER_HEARTBEAT;
 }
 
-/* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
- * log[N].term == currentTerm: set commitIndex = N" (figure 2, 5.4.2). No N above `limit` has become
- * possible. */
-static void commit_advance(struct raft *r, raft_index limit, struct raft_effects *out) {
+void raft_replicate_finish(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
-    assert(limit <= r->last);
-    raft_index low = r->commit, high = limit; /* Invariant: low is on a quorum, or committed. */
-    if (high <= low || !is_on_quorum(r, low + 1)) return;
-    while (low < high) {
-        raft_index middle = low + (high - low + 1) / 2;
-        if (is_on_quorum(r, middle)) low = middle;
-        else high = middle - 1;
-    }
-    if (raft_log_term(r, low) != r->term) return; /* Figure 8: never by counting replicas. */
-    raft_index from = r->commit + 1;
-    raft_commit_to(r, low, out);
-    while (raft_log_term(r, from) != r->term) from++; /* Earlier terms' clients wait elsewhere. */
-    out->answer_from = from;
+    if (r->is_news) commit_advance(r, out);
+    append_own(r, out);
+    raft_read_lead(r, out);
+    raft_transfer_lead(r, out);
+    bool is_removed = raft_members_is_removed(r);
+    if (is_removed) r->due = raft_replicate_peers(r); /* They hear that it is committed. */
+    send_all(r, out);
+    if (is_removed) raft_become_follower(r, r->term, out);
 }
 
-bool raft_accept_leader(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
-    assert(m->term >= r->term);
-    if (m->term == r->term && r->role == RAFT_LEADER) return false; /* There cannot be another. */
-    if (m->term > r->term || r->role == RAFT_CANDIDATE) raft_become_follower(r, m->term, out);
-    r->leader = m->source;
-    out->timer = RAFT_TIMER_ELECTION;
-    return true;
-}
+/* ---- answers ---- */
 
-/* Rejects an AppendEntries of an older term, or one whose previous entry the log does not have. */
-static void reject(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
-    struct raft_message *reply = raft_send(r, RAFT_APPEND_REPLY, m->source, r->vote_write, out);
-    reply->index = m->index;
-    if (m->term < r->term) return; /* A stale leader: the term is the answer. */
-    reply->hint =
-        raft_log_match_hint(r, r->commit, min_index(m->index - 1, r->last), m->index_term);
-    reply->index_term = raft_log_term(r, reply->hint);
-}
-
-void raft_accept(struct raft *r, const struct raft_message *m, raft_index index, raft_term term,
-                 struct raft_effects *out) {
-    raft_write after = raft_log_write(r, index);
-    if (after < r->vote_write) after = r->vote_write;
-    enum raft_message_type type = m->type == RAFT_APPEND ? RAFT_APPEND_REPLY : RAFT_SNAPSHOT_REPLY;
-    struct raft_message *reply = raft_send(r, type, m->source, after, out);
-    reply->accepted = true;
-    reply->index = index;
-    reply->index_term = term;
-}
-
-/* "If an existing entry conflicts with a new one (same index but different terms), delete the
- * existing entry and all that follow it; append any new entries not already in the log" (figure 2).
- * What the log has already stays, and so does what comes after it: the message may be an old one.
- * `verified` is the last entry that the message is known to share with the log. False for a message
- * that no leader sends: it would rewrite a committed entry. */
-static bool append_entries(struct raft *r, const struct raft_message *m, raft_index *verified,
-                           struct raft_effects *out) {
-    *verified = m->index;
-    for (uint32_t i = 0; i < m->entry_count; i++) {
-        raft_index index = m->index + 1 + i;
-        bool has_it = index <= r->snapshot.index || raft_log_matches(r, index, m->entries[i].term);
-        if (!has_it && index <= r->commit) return false;
-        if (!has_it && index == r->last + 1 && raft_log_full(r)) return true;
-        if (!has_it) raft_log_put(r, m->entries[i], index, out);
-        *verified = index;
-    }
-    return true;
-}
-
-void raft_receive_append(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
-    if (m->term < r->term) {
-        reject(r, m, out);
-        return;
-    }
-    if (!raft_accept_leader(r, m, out)) return;
-    if (m->index >= r->snapshot.index && !raft_log_matches(r, m->index, m->index_term)) {
-        if (m->index > r->commit) reject(r, m, out); /* What is committed, no leader contradicts. */
-        return;
-    }
-    raft_index verified;
-    if (!append_entries(r, m, &verified, out)) return;
-    raft_commit_to(r, min_index(m->commit, verified), out);
-    raft_term term =
-        verified == m->index ? m->index_term : m->entries[verified - m->index - 1].term;
-    raft_accept(r, m, verified, term, out);
-}
-
-void raft_replicate_saved(struct raft *r, struct raft_effects *out) {
-    commit_advance(r, r->saved, out);
-    if (is_noop_due(r)) raft_replicate_command(r, RAFT_NOOP, out);
-}
-
-/* The peer has everything up to m->index. Stop-and-wait: an answer that tells nothing new does not
- * send again, or every duplicate would start a stream of its own. */
-static void peer_matches(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
-    struct raft_progress *peer = &r->peers[m->source];
-    if (m->index <= peer->match) return;
-    peer->match = m->index;
-    if (peer->next <= m->index) peer->next = m->index + 1;
-    commit_advance(r, m->index, out);
-    if (is_noop_due(r)) raft_replicate_command(r, RAFT_NOOP, out);
-    else if (peer->next <= r->last) send_append(r, m->source, out);
+static void peer_matches(struct raft *r, const struct raft_message *m) {
+    if (!raft_progress_accepted(&r->peers[m->source], m->index)) return;
+    r->is_news = true;
 }
 
 /* "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry" (5.3), over
  * whole terms at a time: the peer said how far back its log has terms above that of the entry it
- * was asked for, and the leader goes back over its own terms above that one. An answer to anything
- * but the probe under way is late and says nothing. */
-static void peer_conflicts(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
-    struct raft_progress *peer = &r->peers[m->source];
-    if (m->index != peer->next - 1 || m->index <= peer->match || m->hint >= m->index) return;
+ * was asked for, and the leader goes back over its own terms above that one. */
+static void peer_conflicts(struct raft *r, const struct raft_message *m) {
+    struct raft_progress *p = &r->peers[m->source];
+    if (!raft_progress_is_rejected(p, m->index) || m->hint >= m->index) return;
     raft_index hint = m->hint, floor = r->snapshot.index;
     if (hint > floor) hint = raft_log_match_hint(r, floor, hint, m->index_term);
-    if (hint < peer->match) hint = peer->match;
-    peer->next = hint + 1;
-    send_append(r, m->source, out);
+    raft_progress_back_off(p, hint);
+}
+
+/* The peer is there, and takes this node for the leader. */
+static void note_contact(struct raft *r, const struct raft_message *m) {
+    r->heard |= raft_set_of(m->source);
+    if (m->tag == r->round) r->answered |= raft_set_of(m->source);
 }
 
 void raft_receive_append_reply(struct raft *r, const struct raft_message *m,
                                struct raft_effects *out) {
     if (m->term > r->term) raft_become_follower(r, m->term, out);
     if (m->term < r->term || r->role != RAFT_LEADER || m->index > r->last) return;
-    if (m->accepted) peer_matches(r, m, out);
-    else peer_conflicts(r, m, out);
+    if (!(raft_replicate_peers(r) >> m->source & 1)) return;
+    note_contact(r, m);
+    if (m->accepted) peer_matches(r, m);
+    else if (m->type == RAFT_APPEND_REPLY) peer_conflicts(r, m);
+    else if (m->hint < r->snapshot.size)
+        raft_progress_wants(&r->peers[m->source], m->index, m->hint);
 }

@@ -324,7 +324,8 @@ size_t artefact_bytes_head(const uint8_t *bytes, size_t size, char *node, size_t
     return (size_t)(end - bytes) + 1;
 }
 
-/* The first byte says how many nodes, whether timed or any order, and how large a batch is. */
+/* The first byte says how many nodes, whether timed or any order, how large a batch is, and whether
+ * there is an operator, with nodes to add. */
 size_t artefact_bytes_config(const uint8_t *bytes, size_t size, uint32_t log_max,
                              struct cluster_config *config) {
     uint8_t first = size > 0 ? bytes[0] : 0;
@@ -341,5 +342,7 @@ size_t artefact_bytes_config(const uint8_t *bytes, size_t size, uint32_t log_max
     config->batch_max = 1u << (first >> 4 & 3);
     config->compact_after = first & 64 ? 2 : config->compact_after;
     config->fault_us = 20000;
+    config->spares = first & 128 ? 2 : 0;
+    config->operator_us = first & 128 ? 20000 : 0;
     return size > 0 ? 1 : 0;
 }

@@ -28,9 +28,17 @@ const struct check check_table[CHECK_COUNT] = {
     [CHECK_MONOTONIC] = {"monotonic", "5.1",
                          "term, commit and match never fall; next is above match"},
     [CHECK_MATCH_TRUTH] = {"match-truth", "5.3", "a leader's match is durable on the peer"},
+    [CHECK_CONFIGURATION] = {"configuration", "D 4.1",
+                             "one change at a time, quorums that meet, in force as the log says"},
     [CHECK_RECOVERY] = {"recovery", "5.1",
                         "a restart reads what was synced, then a prefix of what was pending"},
     [CHECK_ACKNOWLEDGED] = {"acknowledged", "8", "a command is committed when its client is told"},
+    [CHECK_CLIENT_ORDER] = {"client-order", "D 6.3",
+                            "the commands of a client are executed in its order"},
+    [CHECK_EXACTLY_ONCE] = {"exactly-once", "D 6.3",
+                            "no command is executed twice; a duplicate was executed before"},
+    [CHECK_LINEARIZABLE_READS] = {"linearizable-reads", "D 6.4",
+                                  "a read sees all that was shown to a client before it began"},
     [CHECK_SHADOW] = {"shadow", "5.3", "logs change only as the node's effects declare"},
     [CHECK_PROGRESS] = {"progress", "5.2",
                         "once faults end, the cluster elects, commits, converges"},
@@ -69,18 +77,22 @@ static void reset_node(struct node_shadow *n) {
     n->disk.base_record = HISTORY_ROOT;
 }
 
-void checks_reset(struct checks *k, uint32_t enabled, uint32_t node_count) {
+void checks_reset(struct checks *k, uint32_t enabled, const struct cluster_config *config) {
     uint64_t terms = k->term_max < CHECK_TERMS_MAX ? k->term_max + 1 : CHECK_TERMS_MAX;
     memset(k->leaders, 0, terms * sizeof k->leaders[0]);
     k->enabled = enabled;
     k->violation.is_found = false;
     k->undecided = NULL;
     k->compare_at = 0;
-    k->node_count = (node_id)node_count;
+    k->node_count = (node_id)(config->nodes + config->spares);
+    k->first_count = (node_id)config->nodes;
     k->chain_last = 0;
+    k->chain_applied = 0;
     k->term_max = 0;
-    k->electable = (struct log_key){0, 0};
-    history_reset(&k->history);
+    k->electable_in = (struct node_members){0};
+    k->shown = 0;
+    memset(k->clients, 0, sizeof k->clients);
+    history_reset(&k->history, &(struct node_members){.voters = cluster_first(config->nodes)});
     *chain_at(k, 0) = (struct chain_entry){.record = HISTORY_ROOT};
     for (node_id id = 1; id <= k->node_count; id++) reset_node(&k->nodes[id]);
 }
@@ -116,6 +128,7 @@ static void observe_step(struct checks *k, const struct cluster *c, const struct
     check_log_step(k, c, change, id);
     check_election_step(k, c, change->before, id);
     check_commit_step(k, c, change, id);
+    check_config_step(k, c, change, id);
 }
 
 static void observe(struct checks *k, const struct cluster *c, const struct change *change,
@@ -126,11 +139,17 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
     case FACT_DURABLE:
     case FACT_LEAVE: check_disk_fact(k, c, change, fact); return;
     case FACT_RESTORE:
-    case FACT_APPLY:
-    case FACT_ANSWER: check_commit_fact(k, c, fact); return;
+    case FACT_APPLY: check_commit_fact(k, c, fact); return;
+    case FACT_ANSWER:
+        check_commit_fact(k, c, fact);
+        check_client_fact(k, c, fact);
+        return;
+    case FACT_READ:
+    case FACT_SERVE: check_client_fact(k, c, fact); return;
     case FACT_START:
         check_disk_fact(k, c, change, fact);
         check_log_start(k, c, fact->node);
+        check_config_compare(k, c, fact->node);
         return;
     case FACT_CRASH: k->nodes[fact->node].is_alive = false; return;
     }
@@ -152,6 +171,7 @@ void checks_compare(struct checks *k, const struct cluster *c) {
             continue; /* Its disk may keep writes that its start will tell. */
         check_log_compare(k, c, id);
         check_disk_compare(k, c, id);
+        check_config_compare(k, c, id);
     }
 }
 
@@ -166,6 +186,16 @@ static bool has_full_log(const struct checks *k, const struct cluster *c) {
     return false;
 }
 
+/* What a leader is in the midst of, which may be why. */
+static void describe_task(const struct checks *k, const struct cluster *c, node_id leader,
+                          char *text, size_t size) {
+    const struct node_members *members = shadow_members(k, leader, &k->nodes[leader].memory);
+    node_id transfer = cluster_view(c, leader)->transfer;
+    const char *change = members->outgoing != 0 ? ", in a joint configuration" : "";
+    if (transfer != 0) snprintf(text, size, "%s, handing over to n%u", change, transfer);
+    else snprintf(text, size, "%s", change);
+}
+
 void checks_stalled(struct checks *k, const struct cluster *c) {
     if (has_full_log(k, c)) {
         k->undecided = "a log is full of entries that no leader could commit";
@@ -178,15 +208,16 @@ void checks_stalled(struct checks *k, const struct cluster *c) {
             leader = id;
     if (leader == 0) {
         check_fail(k, c, CHECK_PROGRESS, "no leader in the calm phase at %llu us",
-                   (unsigned long long)c->clock_us);
+                   (ull)c->clock_us);
         return;
     }
     const struct node_view *v = cluster_view(c, leader);
+    char task[60];
+    describe_task(k, c, leader, task, sizeof task);
     check_fail(
         k, c, CHECK_PROGRESS,
-        "n%u leads term %llu with commit %llu of %llu, but the core has not converged at %llu us",
-        leader, (unsigned long long)v->term, (unsigned long long)v->commit,
-        (unsigned long long)v->last, (unsigned long long)c->clock_us);
+        "n%u leads term %llu with commit %llu of %llu%s, but the core has not converged at %llu us",
+        leader, (ull)v->term, (ull)v->commit, (ull)v->last, task, (ull)c->clock_us);
 }
 
 const struct violation *checks_violation(const struct checks *k) {

@@ -21,8 +21,12 @@ enum check_id { /* Where two fire at the same step, the first of this order is r
                 CHECK_VOTE_ONCE,
                 CHECK_MONOTONIC,
                 CHECK_MATCH_TRUTH,
+                CHECK_CONFIGURATION,
                 CHECK_RECOVERY,
                 CHECK_ACKNOWLEDGED,
+                CHECK_CLIENT_ORDER,
+                CHECK_EXACTLY_ONCE,
+                CHECK_LINEARIZABLE_READS,
                 CHECK_SHADOW,
                 CHECK_PROGRESS,
                 CHECK_COUNT
@@ -53,7 +57,7 @@ void checks_free(struct checks *k);
 size_t checks_size(void); /* Bytes. */
 
 /* Begins a run. `enabled` has bit i for the check i. */
-void checks_reset(struct checks *k, uint32_t enabled, uint32_t node_count);
+void checks_reset(struct checks *k, uint32_t enabled, const struct cluster_config *config);
 
 /* Looks at what changed. Costs as much as changed; every 1,024 steps all logs are compared with the
  * shadow that the declared changes have left. */

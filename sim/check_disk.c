@@ -22,7 +22,7 @@ void check_match(struct checks *k, const struct cluster *c, node_id id, node_id 
                  uint64_t match) {
     const struct node_shadow *leader = &k->nodes[id], *n = &k->nodes[peer];
     if (peer > k->node_count || n->term > cluster_view(c, id)->term) return;
-    if (match <= k->history.base) return; /* Every disk has compacted it. */
+    if (match <= n->disk.last && match <= k->history.base) return; /* All have compacted it. */
     history_id record = record_in(k, &n->disk, match);
     if (record != 0 && record == record_in(k, &leader->memory, match)) return;
     check_fail(k, c, CHECK_MATCH_TRUTH,
@@ -74,10 +74,22 @@ static void note_write(struct checks *k, const struct cluster *c, const struct c
     if (w->has_vote) check_vote(k, c, fact->node, w);
 }
 
+/* From here on the node may still show entries. Who has none, as one that has not joined yet, will
+ * get a snapshot, or entries that are recent; should they be very late, they are not in the history
+ * any more, and the run ends undecided. */
+static uint64_t needed_by(const struct checks *k, const struct node_shadow *n) {
+    enum { RECENT = HISTORY_INDEXES_MAX / 2 };
+    bool is_empty = n->disk.last == 0 && n->pending == 0 && (!n->is_alive || n->memory.last == 0);
+    if (!is_empty) return n->disk.base;
+    return k->history.top > RECENT ? k->history.top - RECENT : 0;
+}
+
 static void forget_compacted(struct checks *k) {
     uint64_t base = UINT64_MAX;
-    for (node_id id = 1; id <= k->node_count; id++)
-        if (k->nodes[id].disk.base < base) base = k->nodes[id].disk.base;
+    for (node_id id = 1; id <= k->node_count; id++) {
+        uint64_t needed = needed_by(k, &k->nodes[id]);
+        if (needed < base) base = needed;
+    }
     if (base > k->history.base) history_forget(&k->history, base);
 }
 
@@ -112,7 +124,7 @@ static void store(struct checks *k, const struct cluster *c, node_id id) {
     if (w->from != 0) store_log(&n->disk, w);
     if (w->has_snapshot) forget_compacted(k);
     if (is_rewrite) check_matches(k, c, id);
-    if (w->from != 0) check_durability_disk(k, c, id, before);
+    if (w->from != 0 || w->has_snapshot) check_durability_disk(k, c, id, before);
 }
 
 /* ---- promises ---- */
@@ -129,7 +141,7 @@ static bool is_vote_kept(struct node_shadow *n, const struct promise *p) {
 }
 
 static bool is_append_kept(struct checks *k, const struct node_shadow *n, const struct promise *p) {
-    if (n->term < p->term) return false;
+    if (n->term < p->term || p->index > n->disk.last) return false;
     if (p->index <= k->history.base) return true;
     history_id record = record_in(k, &n->disk, p->index);
     return record != 0 && record_of(k, record)->term == p->index_term;
@@ -153,24 +165,31 @@ static void check_promise(struct checks *k, const struct cluster *c, const struc
 static bool holds_log(const struct checks *k, const struct node_shadow *n, const struct disk *d) {
     if (n->disk.base != d->snapshot.index || n->disk.last != disk_last(d)) return false;
     for (uint32_t i = 0; i < d->entry_count; i++) {
-        const struct history_record *r = record_of(k, shadow_at(&n->disk, n->disk.base + 1 + i));
-        if (r->term != d->entries[i].term || r->command != d->entries[i].command) return false;
+        history_id record = shadow_at(&n->disk, n->disk.base + 1 + i);
+        if (!check_same_entry(k, record, &d->entries[i])) return false;
     }
     return true;
 }
 
-static bool holds(const struct checks *k, const struct node_shadow *n, const struct disk *d) {
-    const struct node_snapshot *a = &n->snapshot, *b = &d->snapshot;
-    return n->term == d->term && n->vote == d->vote && a->index == b->index && a->term == b->term &&
-           a->state == b->state && holds_log(k, n, d);
+static bool holds_snapshot(const struct checks *k, node_id id, const struct disk *d) {
+    const struct node_snapshot *a = &k->nodes[id].snapshot, *b = &d->snapshot;
+    const struct log_shadow *log = &k->nodes[id].disk;
+    return a->index == b->index && a->term == b->term && a->state == b->state &&
+           same_members(shadow_members_at(k, id, log, log->base), &d->image.members);
+}
+
+static bool holds(const struct checks *k, node_id id, const struct disk *d) {
+    const struct node_shadow *n = &k->nodes[id];
+    return n->term == d->term && n->vote == d->vote && holds_snapshot(k, id, d) &&
+           holds_log(k, n, d);
 }
 
 /* Which prefix of the pending writes the crash has kept, what was read back tells. */
 static void check_recovery(struct checks *k, const struct cluster *c, node_id id) {
     struct node_shadow *n = &k->nodes[id];
     const struct disk *disk = &c->disks[id];
-    while (!holds(k, n, disk) && n->pending > 0) store(k, c, id);
-    if (!holds(k, n, disk)) {
+    while (!holds(k, id, disk) && n->pending > 0) store(k, c, id);
+    if (!holds(k, id, disk)) {
         check_fail(k, c, CHECK_RECOVERY,
                    "n%u reads back term %llu, vote %u and a log up to %llu: not what it had saved",
                    id, (ull)disk->term, disk->vote, (ull)disk_last(disk));
@@ -180,7 +199,7 @@ static void check_recovery(struct checks *k, const struct cluster *c, node_id id
 }
 
 void check_disk_compare(struct checks *k, const struct cluster *c, node_id id) {
-    if (holds(k, &k->nodes[id], &c->disks[id])) return;
+    if (holds(k, id, &c->disks[id])) return;
     check_fail(k, c, CHECK_RECOVERY, "the disk of n%u is not what was synced", id);
 }
 
@@ -198,6 +217,8 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
     case FACT_RESTORE:
     case FACT_APPLY:
     case FACT_ANSWER:
+    case FACT_READ:
+    case FACT_SERVE:
     case FACT_CRASH: break;
     }
     assert(false);

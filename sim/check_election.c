@@ -7,11 +7,18 @@ static struct leader_record *leader_at(struct checks *k, uint64_t term) {
     return &k->leaders[term % CHECK_TERMS_MAX];
 }
 
-/* Terms below it can have no new leader, and no leader of theirs can commit. */
+static bool knows_members(const struct checks *k, node_id id) {
+    const struct node_shadow *n = &k->nodes[id];
+    return shadow_members(k, id, &n->disk)->voters != 0 ||
+           (n->is_alive && shadow_members(k, id, &n->memory)->voters != 0);
+}
+
+/* Terms below it can have no new leader, and no leader of theirs can commit. Who knows no members
+ * leads nobody, and will learn them from a leader, whose term it takes over. */
 static uint64_t oldest_term(const struct checks *k) {
     uint64_t term = UINT64_MAX;
     for (node_id id = 1; id <= k->node_count; id++)
-        if (k->nodes[id].term < term) term = k->nodes[id].term;
+        if (k->nodes[id].term < term && knows_members(k, id)) term = k->nodes[id].term;
     return term;
 }
 
@@ -95,5 +102,6 @@ void check_election_step(struct checks *k, const struct cluster *c, const struct
         for (node_id peer = 1; peer <= k->node_count; peer++) k->nodes[id].match[peer] = 0;
     }
     node_id peer = c->change.source;
-    if (peer != 0) check_progress(k, c, id, peer);
+    node_set peers = node_members_all(shadow_members(k, id, &k->nodes[id].memory));
+    if (peer != 0 && (peers >> peer & 1)) check_progress(k, c, id, peer);
 }

@@ -6,23 +6,22 @@
 /* The record of an entry that some log now has. Log Matching: "if two logs contain an entry with
  * the same index and term, then the logs are identical in all entries up through the given index"
  * (5.3). */
-history_id check_log_add(struct checks *k, const struct cluster *c, node_id id, history_id parent,
-                         struct node_entry entry) {
+static history_id add_record(struct checks *k, const struct cluster *c, node_id id,
+                             history_id parent, const struct node_entry *entry) {
     history_id rival = 0;
-    history_id record =
-        parent == 0 ? 0 : history_add(&k->history, parent, entry.term, entry.command, &rival);
+    history_id record = parent == 0 ? 0 : history_add(&k->history, parent, entry, &rival);
     if (rival != 0)
         check_fail(
             k, c, CHECK_LOG_MATCHING,
-            "n%u has entry %llu of term %llu with another past or command than a log before it", id,
-            (ull)record_of(k, rival)->index, (ull)entry.term);
+            "n%u has entry %llu of term %llu with another past or content than a log before it", id,
+            (ull)record_of(k, rival)->index, (ull)entry->term);
     if (record == 0) k->undecided = "the history of entries is full";
     return record;
 }
 
-static bool same_entry(const struct checks *k, history_id record, struct node_entry entry) {
+bool check_same_entry(const struct checks *k, history_id record, const struct node_entry *entry) {
     const struct history_record *r = record_of(k, record);
-    return r->term == entry.term && r->command == entry.command;
+    return r->term == entry->term && r->body == history_body(entry);
 }
 
 /* Above its snapshot, what the leader had before the step it must have after it. */
@@ -38,20 +37,34 @@ static void check_append_only(struct checks *k, const struct cluster *c,
     for (uint64_t i = from; i <= before->last && i <= after->last; i++) {
         if (i <= after->snapshot.index) continue;
         struct node_entry entry = c->impl->entry(cluster_node_const(c, id), i);
-        if (same_entry(k, shadow_at(&k->nodes[id].memory, i), entry)) continue;
+        if (check_same_entry(k, shadow_at(&k->nodes[id].memory, i), &entry)) continue;
         check_fail(k, c, CHECK_LEADER_APPEND_ONLY, "n%u leads term %llu and changed its entry %llu",
                    id, (ull)after->term, (ull)i);
     }
 }
 
-/* The node's snapshot is a prefix of the committed chain; its log goes on from there. An installed
- * one may replace what was there; a suffix that stays must be one of the same past. */
+/* The image that a snapshot was saved with says the same configuration as the committed prefix. */
+static void check_image(struct checks *k, const struct cluster *c, node_id id, history_id record) {
+    struct node_image image;
+    c->impl->image(cluster_node_const(c, id), &image);
+    if (same_members(&image.members, &record_of(k, record)->members)) return;
+    check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
+               "n%u has a snapshot at %llu with another configuration than was committed there", id,
+               (ull)record_of(k, record)->index);
+}
+
+/* The node's snapshot is a prefix of the committed chain, which somebody has applied; its log goes
+ * on from there. An installed one may replace what was there; a suffix that stays must be one of
+ * the same past. */
 static void rebase(struct checks *k, const struct cluster *c, node_id id,
                    const struct node_effects *effects) {
     const struct node_snapshot *snapshot = &cluster_view(c, id)->snapshot;
     struct log_shadow *log = &k->nodes[id].memory;
-    bool is_committed = snapshot->index <= k->chain_last && snapshot->index >= k->history.base &&
-                        snapshot->index >= log->base;
+    if (snapshot->index >= log->base && snapshot->index < k->history.base) {
+        k->undecided = "a snapshot that is older than the history";
+        return;
+    }
+    bool is_committed = snapshot->index <= k->chain_applied && snapshot->index >= log->base;
     history_id record = is_committed ? chain_at(k, snapshot->index)->record : 0;
     bool is_same = is_committed && record_of(k, record)->term == snapshot->term &&
                    chain_at(k, snapshot->index)->state == snapshot->state;
@@ -63,7 +76,8 @@ static void rebase(struct checks *k, const struct cluster *c, node_id id,
         check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
                    "n%u has a snapshot at %llu of term %llu that is not what was committed there",
                    id, (ull)snapshot->index, (ull)snapshot->term);
-    if (!is_committed) k->undecided = "a snapshot of what was never committed";
+    if (!is_committed) k->undecided = "a snapshot of what was never applied";
+    else check_image(k, c, id, record);
     log->base = snapshot->index;
     log->base_record = record;
     if (log->last < log->base) log->last = log->base;
@@ -81,7 +95,7 @@ static void append(struct checks *k, const struct cluster *c, node_id id, uint64
     history_id parent = shadow_at(log, from - 1);
     for (uint64_t i = from; i <= last && k->undecided == NULL; i++) {
         struct node_entry entry = c->impl->entry(cluster_node_const(c, id), i);
-        parent = check_log_add(k, c, id, parent, entry);
+        parent = add_record(k, c, id, parent, &entry);
         log->records[i % NODE_LOG_MAX] = parent;
     }
     log->last = last;
@@ -128,12 +142,17 @@ void check_log_start(struct checks *k, const struct cluster *c, node_id id) {
 void check_log_compare(struct checks *k, const struct cluster *c, node_id id) {
     const struct log_shadow *log = &k->nodes[id].memory;
     const struct node_view *view = cluster_view(c, id);
-    const struct chain_entry *base = chain_at(k, log->base);
+    uint64_t state = log->base == 0 ? 0 : chain_at(k, log->base)->state;
     bool is_same = view->snapshot.index == log->base && view->last == log->last &&
-                   view->snapshot.state == base->state &&
-                   view->snapshot.term == record_of(k, base->record)->term;
-    for (uint64_t i = log->base + 1; is_same && i <= log->last; i++)
-        is_same = same_entry(k, shadow_at(log, i), c->impl->entry(cluster_node_const(c, id), i));
+                   view->snapshot.state == state &&
+                   view->snapshot.term == record_of(k, log->base_record)->term;
+    for (uint64_t i = log->base + 1; is_same && i <= log->last; i++) {
+        struct node_entry entry = c->impl->entry(cluster_node_const(c, id), i);
+        is_same = check_same_entry(k, shadow_at(log, i), &entry);
+    }
+    struct node_image image;
+    c->impl->image(cluster_node_const(c, id), &image);
+    is_same = is_same && same_members(&image.members, shadow_members_at(k, id, log, log->base));
     if (!is_same)
         check_fail(k, c, CHECK_SHADOW,
                    "n%u has a log that differs from what it declared (%llu..%llu)", id,

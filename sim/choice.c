@@ -24,6 +24,12 @@ static const char *const label_names[CHOICE_LABEL_COUNT] = {
     [CHOICE_HEAL] = "heal",
     [CHOICE_CLIENT_TIME] = "client-time",
     [CHOICE_CLIENT_TARGET] = "client-target",
+    [CHOICE_CLIENT_READ] = "client-read",
+    [CHOICE_CLIENT_FORGET] = "client-forget",
+    [CHOICE_CHANGE] = "change",
+    [CHOICE_CHANGE_NODE] = "change-node",
+    [CHOICE_OPERATOR_TARGET] = "operator-target",
+    [CHOICE_TRANSFER] = "transfer",
     [CHOICE_CORE] = "core",
 };
 
@@ -94,7 +100,11 @@ static bool is_fault(enum choice_label label) {
     case CHOICE_PAUSE:
     case CHOICE_PARTITION:
     case CHOICE_HEAL:
-    case CHOICE_CLIENT_TARGET: return true;
+    case CHOICE_CLIENT_TARGET:
+    case CHOICE_CLIENT_FORGET:
+    case CHOICE_CHANGE:
+    case CHOICE_OPERATOR_TARGET:
+    case CHOICE_TRANSFER: return true;
     case CHOICE_EVENT:
     case CHOICE_LATENCY:
     case CHOICE_TIMEOUT:
@@ -105,6 +115,8 @@ static bool is_fault(enum choice_label label) {
     case CHOICE_PAUSE_TIME:
     case CHOICE_PARTITION_NODE:
     case CHOICE_CLIENT_TIME:
+    case CHOICE_CLIENT_READ:
+    case CHOICE_CHANGE_NODE:
     case CHOICE_CORE:
     case CHOICE_LABEL_COUNT: return false;
     }

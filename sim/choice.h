@@ -12,26 +12,32 @@
 
 /* What is chosen. In brackets, what 0 means: always legal, and the dullest answer there is. */
 enum choice_label {
-    CHOICE_EVENT,          /* Which of the events within the slack happens next (the first due). */
-    CHOICE_LATENCY,        /* Microseconds above the shortest latency of a packet. */
-    CHOICE_TIMEOUT,        /* Election timeout (the node's own slot of the range), else anywhere. */
-    CHOICE_LOSS,           /* 1: the packet is lost. */
-    CHOICE_DUPLICATE,      /* 1: the packet travels twice. */
-    CHOICE_DELAY,          /* Extra microseconds: the packet arrives long after later ones. */
-    CHOICE_SYNC_TIME,      /* Microseconds above the shortest time of a sync. */
-    CHOICE_SYNC_LEFT,      /* How many pending writes this sync leaves pending (none). */
-    CHOICE_CRASH,          /* Which node crashes (none). */
-    CHOICE_CRASH_POINT,    /* Before which effect of its next step (at once). */
-    CHOICE_CRASH_KEEP,     /* How many of the pending writes the crash keeps (none). */
-    CHOICE_DOWN_TIME,      /* Microseconds until it restarts (the shortest). */
-    CHOICE_PAUSE,          /* Which node pauses (none). */
-    CHOICE_PAUSE_TIME,     /* Microseconds (1). */
-    CHOICE_PARTITION,      /* Which shape of partition begins (none). */
-    CHOICE_PARTITION_NODE, /* Which node or order of nodes it is about. */
-    CHOICE_HEAL,           /* 1: all links work again. */
-    CHOICE_CLIENT_TIME,    /* Microseconds added to the time until the next command. */
-    CHOICE_CLIENT_TARGET,  /* Which node gets it (the leader as far as the client knows). */
-    CHOICE_CORE,           /* 1: the node stays outside the core of the calm phase. */
+    CHOICE_EVENT,           /* Which of the events within the slack happens next (the first due). */
+    CHOICE_LATENCY,         /* Microseconds above the shortest latency of a packet. */
+    CHOICE_TIMEOUT,         /* Election timeout (a slot of its own of the range), else anywhere. */
+    CHOICE_LOSS,            /* 1: the packet is lost. */
+    CHOICE_DUPLICATE,       /* 1: the packet travels twice. */
+    CHOICE_DELAY,           /* Extra microseconds: the packet arrives long after later ones. */
+    CHOICE_SYNC_TIME,       /* Microseconds above the shortest time of a sync. */
+    CHOICE_SYNC_LEFT,       /* How many pending writes this sync leaves pending (none). */
+    CHOICE_CRASH,           /* Which node crashes (none). */
+    CHOICE_CRASH_POINT,     /* Before which effect of its next step (at once). */
+    CHOICE_CRASH_KEEP,      /* How many of the pending writes the crash keeps (none). */
+    CHOICE_DOWN_TIME,       /* Microseconds until it restarts (the shortest). */
+    CHOICE_PAUSE,           /* Which node pauses (none). */
+    CHOICE_PAUSE_TIME,      /* Microseconds (1). */
+    CHOICE_PARTITION,       /* Which shape of partition begins (none). */
+    CHOICE_PARTITION_NODE,  /* Which node or order of nodes it is about. */
+    CHOICE_HEAL,            /* 1: all links work again. */
+    CHOICE_CLIENT_TIME,     /* Microseconds added to the time until the next command. */
+    CHOICE_CLIENT_TARGET,   /* Which node gets it (the leader as far as the client knows). */
+    CHOICE_CLIENT_READ,     /* 1: its next operation is a read. */
+    CHOICE_CLIENT_FORGET,   /* 1: it forgets its session, and what it waits for. */
+    CHOICE_CHANGE,          /* Which kind of change the operator asks for (none). */
+    CHOICE_CHANGE_NODE,     /* Which node it is about, or whether a node is in it. */
+    CHOICE_OPERATOR_TARGET, /* Which node it asks (the newest leader). */
+    CHOICE_TRANSFER,        /* To which node the operator wants the leader to hand over (none). */
+    CHOICE_CORE,            /* 1: the node stays outside the core of the calm phase. */
     CHOICE_LABEL_COUNT
 };
 

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calm.h"
 #include "client.h"
 #include "fault.h"
 #include "hash.h"
+#include "operator.h"
 #include "process.h"
 
 struct cluster *cluster_new(const struct node_impl *impl) {
@@ -61,6 +63,7 @@ static void compact(struct cluster *c, node_id id) {
     struct node_event event = {.type = NODE_COMPACT, .now_us = c->clock_us};
     event.u.compact.index = p->applied;
     event.u.compact.state = p->state;
+    event.u.compact.size = c->config.snapshot;
     process_step(c, id, &event);
 }
 
@@ -74,9 +77,10 @@ static void happen(struct cluster *c, struct event event) {
     case EVENT_SYNC: process_synced(c, id); return;
     case EVENT_RESTART: process_start(c, id); return;
     case EVENT_COMPACT: compact(c, id); return;
-    case EVENT_CLIENT:
-        client_propose(c);
-        process_schedule(c, 0, EVENT_CLIENT, client_delay_us(c));
+    case EVENT_CLIENT: client_occasion(c, event.item); return;
+    case EVENT_OPERATOR:
+        operator_occasion(c);
+        process_schedule(c, 0, EVENT_OPERATOR, c->config.operator_us);
         return;
     case EVENT_FAULT:
         fault_occasion(c);
@@ -94,10 +98,10 @@ static void record(struct cluster *c, struct event event) {
     uint64_t words[] = {
         c->clock_us ^ c->steps << 40,
         (uint64_t)event_type(event) << 56 | (uint64_t)id << 48 | (uint64_t)v->vote << 40 |
-            (uint64_t)v->leader << 32 | (uint64_t)v->role << 24 | (uint64_t)p->is_alive << 16 |
-            (c->change.fact_count & 0xffff),
+            (uint64_t)v->leader << 32 | (uint64_t)v->role << 25 | (uint64_t)p->is_alive << 24 |
+            (uint64_t)v->transfer << 16 | (c->change.fact_count & 0xffff),
         v->term << 32 ^ v->last << 16 ^ v->commit,
-        p->state,
+        p->state ^ p->staging.bytes,
     };
     c->digest = hash_words(c->digest, words, sizeof words / sizeof words[0]);
 }
@@ -107,6 +111,23 @@ static void begin_change(struct cluster *c, node_id id) {
     c->change.fact_count = 0;
     c->change.effects = NULL;
     c->change.source = 0;
+}
+
+/* A leader has taken the step, and committed more. */
+static bool leader_commits(const struct cluster *c) {
+    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
+    return c->change.effects != NULL && before->role == NODE_LEADER &&
+           after->commit > before->commit;
+}
+
+static bool leader_begins(const struct cluster *c) {
+    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
+    return c->change.effects != NULL && before->role != NODE_LEADER && after->role == NODE_LEADER;
+}
+
+static bool has_operator(const struct cluster *c) {
+    uint32_t features = NODE_HAS_CHANGES | NODE_HAS_TRANSFERS;
+    return c->config.operator_us > 0 && (c->impl->supports & features) != 0;
 }
 
 const struct change *cluster_step(struct cluster *c) {
@@ -124,6 +145,9 @@ const struct change *cluster_step(struct cluster *c) {
         return &c->change;
     }
     happen(c, event);
+    if (c->is_calm && leader_commits(c)) calm_retire(c);
+    if (!c->is_calm && leader_begins(c) && has_operator(c))
+        process_reschedule(c, 0, EVENT_OPERATOR, 0); /* It has waited for a leader. */
     record(c, event);
     return &c->change;
 }
@@ -141,71 +165,19 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
     c->events = 0;
     c->digest = 0;
     c->is_calm = false;
-    c->core = cluster_voters(c);
-    c->client = (struct client){.leader = 1};
+    c->core = cluster_ids(c);
+    c->operator_tries = 0;
     memset(c->counts, 0, sizeof c->counts);
     queue_clear(&c->queue);
     network_clear(&c->network);
     begin_change(c, 0);
-    for (node_id id = 1; id <= config->nodes; id++) {
-        disk_clear(&c->disks[id]);
+    for (node_id id = 1; id <= cluster_count(c); id++) {
+        if (id <= config->nodes) disk_bootstrap(&c->disks[id], cluster_voters(c));
+        else disk_clear(&c->disks[id]);
         process_start(c, id);
     }
-    process_schedule(c, 0, EVENT_CLIENT, client_delay_us(c));
+    client_begin(c);
     process_schedule(c, 0, EVENT_FAULT, config->fault_us);
+    if (has_operator(c)) process_schedule(c, 0, EVENT_OPERATOR, config->operator_us);
     return &c->change;
-}
-
-static void choose_core(struct cluster *c) {
-    uint32_t outside = 0;
-    for (node_id id = 1; id <= c->config.nodes; id++) {
-        if ((outside + 1) * 2 >= c->config.nodes) break; /* The others are a quorum. */
-        if (choice_take(c->choices, CHOICE_CORE, id, 2) == 0) continue;
-        outside++;
-        c->core &= ~node_bit(id);
-        network_isolate(&c->network, (node_id)c->config.nodes, id);
-    }
-    if (outside > 0) c->counts[SOMETIMES_CORE_PART]++;
-}
-
-void cluster_calm(struct cluster *c) {
-    assert(!c->is_calm);
-    network_heal(&c->network);
-    choose_core(c);
-    c->is_calm = true;
-    choice_calm(c->choices);
-    queue_remove(&c->queue, event_key(EVENT_FAULT, 0));
-    for (node_id id = 1; id <= c->config.nodes; id++) {
-        struct process *p = &c->processes[id];
-        p->crash_before = 0;
-        p->resume_us = 0;
-        if (!p->is_alive) process_reschedule(c, id, EVENT_RESTART, 0);
-    }
-}
-
-static node_id core_leader(const struct cluster *c) {
-    node_id leader = 0;
-    for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
-        node_id id = (node_id)__builtin_ctzll(rest);
-        const struct process *p = &c->processes[id];
-        if (!p->is_alive || cluster_view(c, id)->role != NODE_LEADER) continue;
-        if (leader == 0 || cluster_view(c, id)->term > cluster_view(c, leader)->term) leader = id;
-    }
-    return leader;
-}
-
-bool cluster_is_settled(const struct cluster *c) {
-    if (!c->client.is_done) return false;
-    node_id leader = core_leader(c);
-    if (leader == 0) return false;
-    const struct node_view *l = cluster_view(c, leader);
-    for (node_set rest = c->core; rest != 0; rest &= rest - 1) {
-        node_id id = (node_id)__builtin_ctzll(rest);
-        const struct process *p = &c->processes[id];
-        const struct node_view *v = cluster_view(c, id);
-        if (!p->is_alive || v->term != l->term) return false;
-        if (v->last != l->last || v->last_term != l->last_term) return false;
-        if (v->commit != l->last || p->applied != l->last) return false;
-    }
-    return true;
 }

@@ -1,11 +1,12 @@
-/* cluster.h - the world: a whole cluster of nodes with its network, disks, clock, client and
- * faults.
+/* cluster.h - the world: a whole cluster of nodes with its network, disks, clock, clients, operator
+ * and faults.
  *
  *     choices --> cluster_step() --> change: what happened, as facts, for whoever watches
  *
  * One step of the cluster is one event: a packet arrives, a timer runs out, a sync ends, a process
- * starts, a client proposes, a fault begins. It makes one node take one step at most. The cluster
- * knows nodes only through node.h, and it does not know that it is watched. */
+ * starts, a client or the operator asks for something, a fault begins. It makes one node take one
+ * step at most. The cluster knows nodes only through node.h, and it does not know that it is
+ * watched. */
 #ifndef CLUSTER_H
 #define CLUSTER_H
 
@@ -23,9 +24,11 @@ enum fact_type {
     FACT_WRITE,   /* It asked for the write `u.write`: pending. */
     FACT_DURABLE, /* The write `u.write` is durable. */
     FACT_LEAVE,   /* A packet that makes the promise `u.promise` leaves. */
-    FACT_RESTORE, /* The state machine is replaced by the node's snapshot, `u.snapshot`. */
+    FACT_RESTORE, /* The state machine is replaced by the node's snapshot, `u.restore`. */
     FACT_APPLY,   /* The state machine applies `u.applied`. */
-    FACT_ANSWER,  /* The client of `u.applied` is told that it was done. */
+    FACT_ANSWER,  /* The client of `u.applied` is told what became of it. */
+    FACT_READ,    /* A client begins the read `u.read.handle`; it is of no node. */
+    FACT_SERVE,   /* It is served: `u.read.index` is what the state machine has applied. */
     FACT_CRASH /* The life ends; of the pending writes some are kept, which the start will tell. */
 };
 
@@ -35,11 +38,18 @@ struct fact {
     union {
         uint64_t write;
         struct promise promise;
-        struct node_snapshot snapshot;
+        struct {
+            struct node_snapshot snapshot;
+            bool is_whole; /* All bytes of that state have come, in order. */
+        } restore;
         struct {
             uint64_t index;
+            enum node_verdict verdict;
             struct node_entry entry;
         } applied;
+        struct {
+            uint64_t handle, index;
+        } read;
     } u;
 };
 
@@ -60,7 +70,8 @@ enum event_type {
     EVENT_SYNC,
     EVENT_RESTART,
     EVENT_COMPACT,
-    EVENT_CLIENT,
+    EVENT_CLIENT, /* `item` is the client. */
+    EVENT_OPERATOR,
     EVENT_FAULT
 };
 
@@ -76,21 +87,34 @@ static inline node_id event_node(struct event event) { return (node_id)event.key
 struct process {
     bool is_alive, is_syncing, is_compacting;
     bool has_memory; /* What the last life allocated is given back when the next one starts. */
-    uint32_t crash_before; /* In its next step, before this effect, counted from 1; 0: no crash. */
-    uint64_t resume_us;    /* Paused until then. */
-    uint64_t durable;      /* The newest durable write of this life. */
-    uint64_t applied;      /* Last entry that the state machine has applied. */
-    uint64_t state;        /* The state machine: a hash over what it has applied. */
-    uint8_t newest;        /* Of the two views, the one after the last step. */
+    uint32_t crash_before;  /* In its next step, before this effect, counted from 1; 0: no crash. */
+    uint64_t resume_us;     /* Paused until then. */
+    uint64_t durable;       /* The newest durable write of this life. */
+    uint64_t applied;       /* Last entry that the state machine has applied. */
+    uint64_t state;         /* The state machine: a hash over what it has applied. */
+    uint64_t members_index; /* The last configuration of its log; up to the snapshot's: none. */
+    /* The chunks of a snapshot that have come, in order from the first one on. */
+    struct {
+        uint64_t state, size, bytes;
+        node_id source; /* Of the last one. */
+    } staging;
+    uint8_t newest; /* Of the two views, the one after the last step. */
     struct node_view views[2];
 };
 
+/* What a client waits for. */
+enum client_wait { CLIENT_IDLE, CLIENT_SESSION, CLIENT_COMMAND, CLIENT_READ };
+
 struct client {
-    node_id leader;            /* Whom it asks. */
-    uint64_t proposed;         /* Commands are numbered from 1. */
-    uint64_t acknowledged;     /* How many. */
-    uint64_t acknowledged_max; /* The highest index of an acknowledged command. */
-    bool is_done;              /* Proposes nothing more: in the calm phase, after an answer. */
+    node_id leader;   /* Whom it asks. */
+    node_id turn;     /* Whom it asked last without being told to. */
+    bool is_named;    /* `leader` was named by another node. */
+    uint64_t number;  /* Of its last operation, from 1. */
+    uint64_t session; /* 0: it has none. */
+    uint64_t serial;  /* Of its last command in that session. */
+    enum client_wait wait;
+    uint64_t retry_us;          /* It waits for an answer until then; 0: nobody works on it. */
+    bool has_written, has_read; /* In the calm phase. */
 };
 
 struct cluster {
@@ -103,7 +127,9 @@ struct cluster {
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;
     node_set core; /* In the calm phase: the nodes that must make progress. */
-    struct client client;
+    struct client clients[CONFIG_CLIENTS_MAX + 1];
+    struct node_event operator_wish; /* The change that the operator asks for. */
+    uint32_t operator_tries;         /* So often still, until it is accepted; 0: it has no wish. */
     uint64_t counts[SOMETIMES_COUNT];
     struct process processes[NODE_MAX + 1];
     struct queue queue;
@@ -119,19 +145,21 @@ struct cluster {
 struct cluster *cluster_new(const struct node_impl *impl);
 void cluster_free(struct cluster *c);
 
-/* Begins a run: all nodes start with empty disks. The change holds their starts. REQUIRES: the
- * config is valid (config.h). */
+/* Begins a run: the voters start as the first members, the spares with empty disks. The change
+ * holds their starts. REQUIRES: the config is valid (config.h). */
 const struct change *cluster_reset(struct cluster *c, const struct cluster_config *config,
                                    struct choices *choices);
 
-/* The next event. There always is one: the client's. The change is valid until the next call. */
+/* The next event. There always is one: a client's. The change is valid until the next call. */
 const struct change *cluster_step(struct cluster *c);
 
-/* Ends the faults: links heal, processes resume and restart, and every choice is 0 from here on. A
- * minority, which is chosen, stays cut off. */
+/* Ends the faults: links heal, processes resume and restart, and every choice is 0 from here on.
+ * Some nodes, which are chosen, stay cut off: the others, the core, hold a quorum of every
+ * configuration that is still in any log. */
 void cluster_calm(struct cluster *c);
-/* True when the core has done what it must once faults end: it has a leader, all its members have
- * the same log, committed and applied to the end, and the client got an answer. */
+/* True when the core has done what it must once faults end: it has a leader, of whose configuration
+ * all members in the core have the same log, committed and applied to the end; no change and no
+ * transfer is under way; and every client has got what it wanted. */
 bool cluster_is_settled(const struct cluster *c);
 
 static inline void *cluster_node(struct cluster *c, node_id id) {
@@ -144,8 +172,20 @@ static inline const struct node_view *cluster_view(const struct cluster *c, node
     const struct process *p = &c->processes[id];
     return &p->views[p->newest];
 }
+/* Ids run from 1 to this. */
+static inline uint32_t cluster_count(const struct cluster *c) {
+    return c->config.nodes + c->config.spares;
+}
+/* The ids from 1 to `count`. */
+static inline node_set cluster_first(uint32_t count) {
+    return (~(node_set)0 >> (NODE_MAX - count)) & ~(node_set)1;
+}
+static inline node_set cluster_ids(const struct cluster *c) {
+    return cluster_first(cluster_count(c));
+}
+/* Of the first configuration. */
 static inline node_set cluster_voters(const struct cluster *c) {
-    return (~(node_set)0 >> (NODE_MAX - c->config.nodes)) & ~(node_set)1;
+    return cluster_first(c->config.nodes);
 }
 
 #endif

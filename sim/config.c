@@ -8,10 +8,10 @@
 #define FIELD(name, field, min, max, help)                                                         \
     { (name), offsetof(struct cluster_config, field), (min), (max), (help) }
 
-enum { TIME_MAX_US = 60 * 1000 * 1000 };
+enum { TIME_MAX_US = 60 * 1000 * 1000, BYTES_MAX = 1000 * 1000 };
 
 const struct config_field config_fields[CONFIG_FIELD_COUNT] = {
-    FIELD("nodes", nodes, 1, 63, "voters"),
+    FIELD("nodes", nodes, 1, CONFIG_NODES_MAX, "voters"),
     FIELD("steps", steps, 0, UINT32_MAX, "steps of nodes before the calm phase"),
     FIELD("batch-max", batch_max, 1, 8, "entries in a message"),
     FIELD("compact-after", compact_after, 1, 512, "applied entries before a snapshot"),
@@ -28,6 +28,16 @@ const struct config_field config_fields[CONFIG_FIELD_COUNT] = {
     FIELD("fault", fault_us, 100, TIME_MAX_US, "us between two occasions for a fault"),
     FIELD("down-max", down_us_max, 1, TIME_MAX_US, "us until a crashed node restarts"),
     FIELD("pause-max", pause_us_max, 1, TIME_MAX_US, "us"),
+    FIELD("spares", spares, 0, 56, "nodes that the operator may add"),
+    FIELD("window", window, 1, 512, "entries under way to a peer"),
+    FIELD("chunk", chunk, 1, BYTES_MAX, "bytes of a snapshot in a message"),
+    FIELD("snapshot", snapshot, 1, BYTES_MAX, "bytes of a state machine"),
+    FIELD("clients", clients, 0, CONFIG_CLIENTS_MAX, "that have a session"),
+    FIELD("retry", retry_us, 100, TIME_MAX_US, "us until a client asks again"),
+    FIELD("operator", operator_us, 0, TIME_MAX_US, "us between two occasions; 0: no operator"),
+    FIELD("pre-vote", pre_vote, 0, CONFIG_OPTION_ALL, "on which nodes: bit i, of id i modulo 8"),
+    FIELD("check-quorum", check_quorum, 0, CONFIG_OPTION_ALL, "likewise"),
+    FIELD("lease", lease_us, 0, TIME_MAX_US, "us; 0: no lease reads"),
 };
 
 static uint32_t *field_at(struct cluster_config *config, const struct config_field *field) {
@@ -62,5 +72,12 @@ const char *config_problem(const struct cluster_config *config) {
     if (config->sync_us_min > config->sync_us_max) return "sync-min is above sync-max";
     if (config->election_us_min >= config->election_us_max)
         return "election-min is not below election-max";
+    if (config->nodes + config->spares > CONFIG_NODES_MAX)
+        return "nodes and spares are more than 63";
+    if (config->lease_us == 0) return NULL;
+    if (config->check_quorum != CONFIG_OPTION_ALL) return "lease needs check-quorum on all nodes";
+    /* A tenth is left for clocks that differ (D 6.4.1). */
+    if ((uint64_t)config->lease_us * 11 / 10 >= config->election_us_min)
+        return "lease is not below election-min by a tenth";
     return NULL;
 }

@@ -21,6 +21,16 @@ struct cluster_config {
     uint32_t fault_us;  /* Between two occasions for a fault. */
     uint32_t down_us_max;
     uint32_t pause_us_max;
+    uint32_t spares;       /* Nodes after those, with empty disks: the operator may add them. */
+    uint32_t window;       /* Entries under way to a peer. */
+    uint32_t chunk;        /* Bytes of a snapshot in a message. */
+    uint32_t snapshot;     /* Bytes of a state machine. */
+    uint32_t clients;      /* That have a session, besides the one that has none. */
+    uint32_t retry_us;     /* Until a client that got no answer asks again. */
+    uint32_t operator_us;  /* Between two occasions for the operator; 0: there is none. */
+    uint32_t pre_vote;     /* Which nodes have the option, a bit for each id modulo 8. */
+    uint32_t check_quorum; /* Likewise. */
+    uint32_t lease_us;     /* 0: no lease reads. */
 };
 
 struct config_field {
@@ -29,7 +39,12 @@ struct config_field {
     uint32_t min, max;
     const char *help;
 };
-enum { CONFIG_FIELD_COUNT = 17 };
+enum {
+    CONFIG_FIELD_COUNT = 27,
+    CONFIG_NODES_MAX = 63,
+    CONFIG_CLIENTS_MAX = 8,
+    CONFIG_OPTION_ALL = 255 /* All nodes have it. */
+};
 extern const struct config_field config_fields[CONFIG_FIELD_COUNT];
 
 uint32_t config_get(const struct cluster_config *config, const struct config_field *field);

@@ -18,6 +18,7 @@ struct disk_write {
     uint32_t entry_count;
     uint64_t from; /* The first of `entries`; the log ends after them. 0: the log is unchanged. */
     struct node_snapshot snapshot; /* If has_snapshot: replaces the entries up to its index. */
+    struct node_image image;       /* If has_snapshot. */
     struct node_entry entries[NODE_WRITE_MAX];
 };
 
@@ -26,6 +27,7 @@ struct disk {
     uint64_t term;
     node_id vote;
     struct node_snapshot snapshot;
+    struct node_image image; /* Of the snapshot. */
     uint32_t entry_count;
     struct node_entry entries[NODE_LOG_MAX]; /* From snapshot.index + 1 on. */
     /* Pending: a ring, the oldest at `first`. */
@@ -35,6 +37,9 @@ struct disk {
 
 /* Empty, as of a node that never ran. */
 void disk_clear(struct disk *d);
+/* As of a first member of a cluster: a snapshot of index 0, which holds nothing but those voters.
+ */
+void disk_bootstrap(struct disk *d, node_set voters);
 /* A slot for the next write; the caller fills all that it announces. REQUIRES: fewer than
  * DISK_WRITES_MAX are pending. */
 struct disk_write *disk_write(struct disk *d);

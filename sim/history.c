@@ -8,7 +8,7 @@ static history_id *bucket(struct history *h, uint64_t index) {
     return &h->first[index % HISTORY_INDEXES_MAX];
 }
 
-void history_reset(struct history *h) {
+void history_reset(struct history *h, const struct node_members *first) {
     uint64_t count = h->top - h->base + 1;
     if (count > HISTORY_INDEXES_MAX) count = HISTORY_INDEXES_MAX;
     for (uint64_t i = 0; i < count; i++) *bucket(h, h->base + i) = 0;
@@ -16,7 +16,7 @@ void history_reset(struct history *h) {
     h->top = 0;
     h->free_first = 0;
     h->used = HISTORY_ROOT;
-    h->records[HISTORY_ROOT] = (struct history_record){0};
+    h->records[HISTORY_ROOT] = (struct history_record){.members = *first};
     *bucket(h, 0) = HISTORY_ROOT;
 }
 
@@ -29,22 +29,37 @@ static history_id new_record(struct history *h) {
     return h->used < HISTORY_RECORDS_MAX ? ++h->used : 0;
 }
 
-history_id history_add(struct history *h, history_id parent, uint64_t term, uint64_t command,
+static struct history_record make_record(const struct history *h, history_id parent,
+                                         const struct node_entry *entry) {
+    const struct history_record *p = &h->records[parent];
+    bool is_change = entry->type == NODE_MEMBERS;
+    return (struct history_record){
+        .index = p->index + 1,
+        .term = entry->term,
+        .body = history_body(entry),
+        .members_index = is_change ? p->index + 1 : p->members_index,
+        .members = is_change ? entry->members : p->members,
+        .parent = parent,
+    };
+}
+
+history_id history_add(struct history *h, history_id parent, const struct node_entry *entry,
                        history_id *rival) {
-    uint64_t index = h->records[parent].index + 1;
+    uint64_t index = h->records[parent].index + 1, body = history_body(entry);
     *rival = 0;
     if (index < h->base || index - h->base >= HISTORY_INDEXES_MAX) return 0;
     history_id *first = bucket(h, index);
     for (history_id id = *first; id != 0; id = h->records[id].next) {
         const struct history_record *r = &h->records[id];
         assert(r->index == index);
-        if (r->term != term) continue;
-        if (r->parent == parent && r->command == command) return id;
+        if (r->term != entry->term) continue;
+        if (r->parent == parent && r->body == body) return id;
         *rival = id;
     }
     history_id id = new_record(h);
     if (id == 0) return 0;
-    h->records[id] = (struct history_record){index, term, command, parent, *first};
+    h->records[id] = make_record(h, parent, entry);
+    h->records[id].next = *first;
     *first = id;
     if (h->top < index) h->top = index;
     return id;
@@ -55,6 +70,7 @@ static void forget_index(struct history *h, uint64_t index) {
     while (*first != 0) {
         history_id id = *first;
         *first = h->records[id].next;
+        if (id == HISTORY_ROOT) continue;
         h->records[id].next = h->free_first;
         h->free_first = id;
     }

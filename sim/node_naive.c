@@ -28,19 +28,24 @@ enum letter_kind { LETTER_VOTE = 1, LETTER_BALLOT, LETTER_APPEND, LETTER_SNAPSHO
  * 0. A ballot answers a vote; a reply, an append or a snapshot. */
 struct letter {
     uint64_t kind, term;
-    uint64_t agreed;            /* Ballot, reply: 1; 0 is a refusal. */
-    uint64_t candidate;         /* Vote, ballot. */
+    uint64_t agreed; /* Ballot, reply: 1; 0 is a refusal. */
+    union {
+        uint64_t candidate; /* Vote, ballot. */
+        uint64_t size;      /* Snapshot. */
+    };
     uint64_t index, index_term; /* Vote: the last entry. Append: the one before `entries`. Snapshot:
                                  * the last one covered. Reply: the last one shared with the leader,
                                  * as far as known; with a refusal, that is what is committed. */
-    uint64_t commit;            /* Append. */
-    uint64_t state;             /* Snapshot. */
-    uint64_t count;             /* Append. */
+    union {
+        uint64_t commit; /* Append. */
+        uint64_t state;  /* Snapshot. */
+    };
+    uint64_t count; /* Append. */
     struct node_entry entries[BATCH_MAX];
 };
 enum { LETTER_HEAD = offsetof(struct letter, entries) };
 
-static_assert(sizeof(struct letter) == 9 * 8 + BATCH_MAX * 16, "a letter has no padding");
+static_assert(sizeof(struct letter) == 8 * 8 + BATCH_MAX * 40, "a letter has no padding");
 static_assert(sizeof(struct letter) <= NODE_PACKET_MAX, "a packet holds a letter");
 static_assert((int)LOG_MAX <= (int)NODE_LOG_MAX, "the disk holds any log");
 
@@ -51,6 +56,7 @@ struct item {
 
 struct naive {
     struct node_config config;
+    node_set voters; /* From the disk: a spare node finds none there, and takes no part. */
     enum node_role role;
     node_id vote, leader;
     node_set granted; /* Candidate: who votes for it. Itself only when its own vote is durable. */
@@ -59,6 +65,7 @@ struct naive {
     uint64_t written, saved; /* The newest write asked for; the newest one reported. */
     uint64_t vote_write;     /* That holds term and vote. */
     struct node_snapshot snapshot;
+    uint64_t size;                            /* Of the snapshot. */
     struct item *log;                         /* From snapshot.index + 1 to last. */
     struct node_progress peers[NODE_MAX + 1]; /* Leader: by id. Invariant: match < next. */
     struct node_effects *out;                 /* Of the call under way. */
@@ -69,11 +76,7 @@ struct naive {
 static struct naive *open_node(const void *node) { return *(struct naive *const *)node; }
 
 static bool is_peer(const struct naive *n, node_id id) {
-    return id <= NODE_MAX && id != n->config.self && (n->config.voters >> id & 1);
-}
-
-static bool is_majority(const struct naive *n, node_set set) {
-    return __builtin_popcountll(set) * 2 > __builtin_popcountll(n->config.voters);
+    return id <= NODE_MAX && id != n->config.self && (n->voters >> id & 1);
 }
 
 /* ---- the log, and what is to be saved ---- */
@@ -90,9 +93,10 @@ static void save_vote(struct naive *n, node_id vote) {
     n->out->save_vote = true;
 }
 
-static void save_snapshot(struct naive *n, struct node_snapshot snapshot) {
+static void save_snapshot(struct naive *n, struct node_snapshot snapshot, uint64_t size) {
     assert(snapshot.index > n->snapshot.index);
     n->snapshot = snapshot;
+    n->size = size;
     open_write(n);
     n->out->save_snapshot = true;
 }
@@ -137,21 +141,25 @@ static void commit_to(struct naive *n, uint64_t index) {
 }
 
 /* Drops what the state machine has stored, as long as that is durable here. */
-static void compact(struct naive *n, uint64_t index, uint64_t state) {
+static void compact(struct naive *n, uint64_t index, uint64_t state, uint64_t size) {
     if (index <= n->snapshot.index || index > n->commit) return;
     if (item_at(n, index)->write > n->saved) return;
     struct node_snapshot snapshot = {index, term_at(n, index), state};
     memmove(n->log, item_at(n, index) + 1, (n->last - index) * sizeof n->log[0]);
-    save_snapshot(n, snapshot);
+    save_snapshot(n, snapshot, size);
 }
 
-/* Puts a received snapshot in place of the whole log. */
-static void install(struct naive *n, struct node_snapshot snapshot) {
+/* Puts a received snapshot, which is all in one chunk, in place of the whole log. */
+static void install(struct naive *n, struct node_snapshot snapshot, uint64_t size) {
     assert(snapshot.index > n->commit);
+    n->out->save_chunk = true;
+    n->out->chunk.state = snapshot.state;
+    n->out->chunk.size = n->out->chunk.length = size;
+    n->out->chunk.offset = 0;
     free(n->log);
     n->log = NULL;
     n->last = n->commit = snapshot.index;
-    save_snapshot(n, snapshot);
+    save_snapshot(n, snapshot, size);
     n->out->save_from = snapshot.index + 1;
     n->out->apply_snapshot = true;
 }
@@ -210,6 +218,7 @@ static void send(struct naive *n, node_id target) {
     }
     struct letter letter = {.kind = LETTER_SNAPSHOT, .index = s->index, .state = s->state};
     letter.index_term = s->term;
+    letter.size = n->size;
     post(n, target, letter);
 }
 
@@ -223,7 +232,7 @@ static bool is_replicated(const struct naive *n, uint64_t index) {
     node_set holders = item_at(n, index)->write <= n->saved ? node_bit(n->config.self) : 0;
     for (node_id id = 1; id <= NODE_MAX; id++)
         if (is_peer(n, id) && n->peers[id].match >= index) holders |= node_bit(id);
-    return is_majority(n, holders);
+    return node_is_majority(n->voters, holders);
 }
 
 /* Counts replicas only of entries of its own term, the last ones of its log (5.4.2). */
@@ -242,7 +251,7 @@ static void lead(struct naive *n) {
     n->leader = n->config.self;
     for (node_id id = 1; id <= NODE_MAX; id++)
         n->peers[id] = (struct node_progress){.match = 0, .next = n->last + 1};
-    put(n, n->last + 1, (struct node_entry){.term = n->term, .command = 0});
+    put(n, n->last + 1, (struct node_entry){.term = n->term, .type = NODE_NOOP});
     send_all(n);
     n->out->timer = NODE_TIMER_HEARTBEAT;
 }
@@ -303,7 +312,7 @@ static void receive_append(struct naive *n, node_id source, const struct letter 
 static void receive_snapshot(struct naive *n, node_id source, const struct letter *l) {
     struct node_snapshot snapshot = {l->index, l->index_term, l->state};
     if (holds(n, l->index, l->index_term)) commit_to(n, l->index);
-    else if (l->index > n->commit) install(n, snapshot);
+    else if (l->index > n->commit) install(n, snapshot, l->size);
     else return; /* It contradicts what is committed: no leader's does. */
     reply(n, source, true, l->index);
 }
@@ -323,10 +332,10 @@ static void receive_leader(struct naive *n, node_id source, const struct letter 
 
 /* ---- elections (5.2, 5.4.1) ---- */
 
-/* A node without room for a leader's no-op leaves the election to others. */
+/* A node without room for a leader's no-op leaves the election to others, as a spare one does. */
 static void campaign(struct naive *n) {
     n->out->timer = NODE_TIMER_ELECTION;
-    if (is_full(n)) return;
+    if (is_full(n) || n->voters == 0) return;
     follow(n, n->term + 1);
     save_vote(n, n->config.self);
     n->role = NODE_CANDIDATE;
@@ -340,7 +349,7 @@ static void campaign(struct naive *n) {
 
 static void count_vote(struct naive *n, node_id voter) {
     n->granted |= node_bit(voter);
-    if (is_majority(n, n->granted)) lead(n);
+    if (node_is_majority(n->voters, n->granted)) lead(n);
 }
 
 static bool is_up_to_date(const struct naive *n, const struct letter *l) {
@@ -386,12 +395,16 @@ static void timeout(struct naive *n) {
     n->out->timer = NODE_TIMER_HEARTBEAT;
 }
 
-static void propose(struct naive *n, uint64_t command) {
-    assert(command != 0);
+static void propose(struct naive *n, const struct node_event *event) {
+    assert(event->u.propose.command != 0);
     n->out->leader = n->leader;
     n->out->refused = n->role != NODE_LEADER || is_full(n) || n->last - n->commit >= TAIL_MAX;
     if (n->out->refused) return;
-    put(n, n->last + 1, (struct node_entry){n->term, command});
+    struct node_entry entry = {.term = n->term, .type = event->u.propose.type};
+    entry.command = event->u.propose.command;
+    entry.session = event->u.propose.session;
+    entry.serial = event->u.propose.serial;
+    put(n, n->last + 1, entry);
     send_all(n);
 }
 
@@ -409,8 +422,8 @@ static void begin(struct naive *n, struct node_effects *out) {
     free_sent(n);
     n->out = out;
     out->write = out->save_from = 0;
-    out->save_vote = out->save_snapshot = false;
-    out->packet_count = 0;
+    out->save_chunk = out->save_vote = out->save_snapshot = false;
+    out->packet_count = out->read_count = 0;
     out->timer = NODE_TIMER_KEEP;
     out->apply_snapshot = false;
     out->apply_from = out->apply_to = out->answer_from = 0;
@@ -424,6 +437,8 @@ static void start(void *node, const struct node_config *config, const struct dis
     assert(n != NULL);
     *(struct naive **)node = n;
     n->config = *config;
+    n->voters = disk->image.members.voters;
+    n->size = disk->image.size;
     n->term = disk->term;
     n->vote = disk->vote;
     n->snapshot = disk->snapshot;
@@ -442,9 +457,14 @@ static void step(void *node, const struct node_event *event, struct node_effects
         receive(n, event->u.packet.source, event->u.packet.bytes, event->u.packet.size);
         return;
     case NODE_TIMEOUT: timeout(n); return;
-    case NODE_PROPOSE: propose(n, event->u.command); return;
+    case NODE_PROPOSE: propose(n, event); return;
     case NODE_SAVED: saved(n, event->u.saved); return;
-    case NODE_COMPACT: compact(n, event->u.compact.index, event->u.compact.state); return;
+    case NODE_COMPACT:
+        compact(n, event->u.compact.index, event->u.compact.state, event->u.compact.size);
+        return;
+    case NODE_READ:
+    case NODE_CHANGE:
+    case NODE_TRANSFER: break; /* It supports none of these. */
     }
     assert(false);
 }
@@ -458,12 +478,32 @@ static void stop(void *node) {
 
 static void view(const void *node, struct node_view *out) {
     const struct naive *n = open_node(node);
-    *out = (struct node_view){n->role,   n->vote, n->leader,           n->term,
-                              n->commit, n->last, term_at(n, n->last), n->snapshot};
+    *out = (struct node_view){.role = n->role,
+                              .vote = n->vote,
+                              .leader = n->leader,
+                              .term = n->term,
+                              .commit = n->commit,
+                              .last = n->last,
+                              .last_term = term_at(n, n->last),
+                              .snapshot = n->snapshot};
 }
 
 static struct node_entry entry(const void *node, uint64_t index) {
     return item_at(open_node(node), index)->entry;
+}
+
+static enum node_verdict verdict(const void *node, uint64_t index) {
+    (void)node, (void)index;
+    return NODE_EXECUTED;
+}
+
+static void members(const void *node, struct node_members *out) {
+    *out = (struct node_members){.voters = open_node(node)->voters};
+}
+
+static void image(const void *node, struct node_image *out) {
+    *out = (struct node_image){.size = open_node(node)->size};
+    members(node, &out->members);
 }
 
 static struct node_progress progress(const void *node, node_id peer) {
@@ -491,6 +531,9 @@ const struct node_impl node_naive = {
     .stop = stop,
     .view = view,
     .entry = entry,
+    .verdict = verdict,
+    .members = members,
+    .image = image,
     .progress = progress,
     .promise = promise,
 };

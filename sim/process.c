@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "client.h"
+#include "count.h"
 #include "hash.h"
 
 static struct event event_after(const struct cluster *c, node_id id, enum event_type type,
@@ -67,7 +69,7 @@ static void leave(struct cluster *c, uint32_t slot) {
 }
 
 static void send(struct cluster *c, node_id id, const struct node_packet *p) {
-    assert(p->target >= 1 && p->target <= c->config.nodes && p->target != id);
+    assert(p->target >= 1 && p->target <= cluster_count(c) && p->target != id);
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
     if (slot == 0) { /* The network is full. */
         count(c, SOMETIMES_LOSS);
@@ -111,12 +113,27 @@ void process_synced(struct cluster *c, node_id id) {
     process_step(c, id, &saved);
 }
 
+/* Finds the last configuration of the log, up to `last`. */
+static void find_members(struct cluster *c, node_id id, uint64_t last) {
+    uint64_t base = cluster_view(c, id)->snapshot.index;
+    while (last > base && c->impl->entry(cluster_node(c, id), last).type != NODE_MEMBERS) last--;
+    c->processes[id].members_index = last;
+}
+
 static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {
     uint64_t last = cluster_view(c, id)->last;
     assert(from <= last + 1 && last + 1 - from <= NODE_WRITE_MAX);
+    if (from <= c->processes[id].members_index) {
+        count(c, SOMETIMES_CHANGE_ROLLED_BACK);
+        find_members(c, id, from - 1);
+    }
     w->entry_count = (uint32_t)(last + 1 - from);
-    for (uint32_t i = 0; i < w->entry_count; i++)
+    for (uint32_t i = 0; i < w->entry_count; i++) {
         w->entries[i] = c->impl->entry(cluster_node(c, id), from + i);
+        if (w->entries[i].type != NODE_MEMBERS) continue;
+        count_members(c, id, &w->entries[i].members);
+        c->processes[id].members_index = from + i;
+    }
 }
 
 static void save(struct cluster *c, node_id id) {
@@ -131,6 +148,7 @@ static void save(struct cluster *c, node_id id) {
     w->vote = view->vote;
     w->has_snapshot = e->save_snapshot;
     w->snapshot = view->snapshot;
+    if (e->save_snapshot) c->impl->image(cluster_node(c, id), &w->image);
     w->from = e->save_from;
     w->entry_count = 0;
     if (e->save_from != 0) copy_entries(c, id, e->save_from, w);
@@ -140,42 +158,85 @@ static void save(struct cluster *c, node_id id) {
 
 /* ---- the state machine and its clients ---- */
 
+/* A chunk goes behind those before it. What is out of place spoils them all, until a first one
+ * comes again. */
+static void stage_chunk(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    const struct node_effects *e = &c->effects;
+    bool is_next = e->chunk.state == p->staging.state && e->chunk.size == p->staging.size &&
+                   e->chunk.offset == p->staging.bytes;
+    if (e->chunk.offset > 0) count(c, SOMETIMES_CHUNK);
+    if (e->chunk.offset > 0 && is_next && c->change.source != p->staging.source)
+        count(c, SOMETIMES_SNAPSHOT_RESUMED);
+    if (e->chunk.offset == 0 || !is_next) p->staging.bytes = 0;
+    if (e->chunk.offset == 0 || is_next) p->staging.bytes += e->chunk.length;
+    p->staging.state = e->chunk.state;
+    p->staging.size = e->chunk.size;
+    p->staging.source = c->change.source;
+}
+
 static void restore(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     const struct node_snapshot *s = &cluster_view(c, id)->snapshot;
     p->applied = s->index;
     p->state = s->state;
     count(c, SOMETIMES_SNAPSHOT_INSTALLED);
-    change_add(c, FACT_RESTORE, id)->u.snapshot = *s;
+    struct fact *fact = change_add(c, FACT_RESTORE, id);
+    fact->u.restore.snapshot = *s;
+    fact->u.restore.is_whole =
+        p->staging.size > 0 && p->staging.state == s->state && p->staging.bytes == p->staging.size;
 }
 
-static void note_entry(struct cluster *c, enum fact_type type, node_id id, uint64_t index,
-                       struct node_entry entry) {
+/* What becomes of the entry at `index`. */
+static const struct fact *note_entry(struct cluster *c, enum fact_type type, node_id id,
+                                     uint64_t index) {
     struct fact *fact = change_add(c, type, id);
     fact->u.applied.index = index;
-    fact->u.applied.entry = entry;
+    fact->u.applied.verdict = c->impl->verdict(cluster_node(c, id), index);
+    fact->u.applied.entry = c->impl->entry(cluster_node(c, id), index);
+    return fact;
 }
 
+/* Only commands that are executed change the state machine. */
 static void apply(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     for (uint64_t i = c->effects.apply_from; i <= c->effects.apply_to; i++) {
-        struct node_entry e = c->impl->entry(cluster_node(c, id), i);
+        const struct fact *fact = note_entry(c, FACT_APPLY, id, i);
+        const struct node_entry *e = &fact->u.applied.entry;
         p->applied = i;
-        p->state = hash_apply(p->state, e.term, e.command);
-        note_entry(c, FACT_APPLY, id, i, e);
+        switch (fact->u.applied.verdict) {
+        case NODE_EXECUTED:
+            if (e->type == NODE_COMMAND) p->state = hash_apply(p->state, e->term, e->command);
+            break;
+        case NODE_DUPLICATE: count(c, SOMETIMES_DUPLICATE_COMMAND); break;
+        case NODE_EXPIRED: count(c, SOMETIMES_SESSION_EXPIRED); break;
+        }
     }
 }
 
 static void answer(struct cluster *c, node_id id) {
-    struct client *client = &c->client;
     for (uint64_t i = c->effects.answer_from; i <= c->effects.apply_to; i++) {
-        struct node_entry e = c->impl->entry(cluster_node(c, id), i);
-        if (e.command == 0) continue;
-        note_entry(c, FACT_ANSWER, id, i, e);
-        count(c, SOMETIMES_ACKNOWLEDGED);
-        client->acknowledged++;
-        if (client->acknowledged_max < i) client->acknowledged_max = i;
-        if (c->is_calm) client->is_done = true;
+        const struct fact *fact = note_entry(c, FACT_ANSWER, id, i);
+        uint64_t type = fact->u.applied.entry.type;
+        if (type == NODE_COMMAND || type == NODE_SESSION) client_answer(c, fact);
+        else c->change.fact_count--; /* Of no client. */
+    }
+}
+
+static void end_reads(struct cluster *c, node_id id) {
+    for (uint32_t i = 0; i < c->effects.read_count; i++) {
+        const struct node_read *read = &c->effects.reads[i];
+        if (read->is_served) {
+            struct fact *fact = change_add(c, FACT_SERVE, id);
+            fact->u.read.handle = read->handle;
+            fact->u.read.index = c->processes[id].applied;
+            count(c, SOMETIMES_READ_SERVED);
+            if (read->is_lease) count(c, SOMETIMES_READ_LEASE);
+            if (cluster_view(c, id)->role != NODE_LEADER) count(c, SOMETIMES_READ_FOLLOWER);
+        } else {
+            count(c, SOMETIMES_READ_REFUSED);
+        }
+        client_read_end(c, id, read);
     }
 }
 
@@ -191,6 +252,15 @@ static void compact_if_due(struct cluster *c, node_id id) {
 
 /* ---- a step ---- */
 
+/* The dullest timeout is a place in the range that no other node has. In the calm phase, where all
+ * choices are dull, it must vary: or a node without a chance could come first each time, and depose
+ * for ever whom the others would elect. */
+static uint32_t own_slot(const struct cluster *c, node_id id, uint32_t range) {
+    if (!c->is_calm) return (uint32_t)((uint64_t)range * (id - 1u) / cluster_count(c));
+    uint64_t words[] = {c->clock_us, id};
+    return (uint32_t)(hash_words(0, words, sizeof words / sizeof words[0]) % range);
+}
+
 static void set_timer(struct cluster *c, node_id id, enum node_timer timer) {
     const struct cluster_config *config = &c->config;
     if (timer == NODE_TIMER_HEARTBEAT) {
@@ -200,7 +270,7 @@ static void set_timer(struct cluster *c, node_id id, enum node_timer timer) {
     assert(timer == NODE_TIMER_ELECTION);
     uint32_t range = config->election_us_max - config->election_us_min;
     uint32_t offset = choice_take(c->choices, CHOICE_TIMEOUT, id, range);
-    if (offset == 0) offset = (uint32_t)((uint64_t)range * (id - 1u) / config->nodes);
+    if (offset == 0) offset = own_slot(c, id, range);
     process_reschedule(c, id, EVENT_TIMER, config->election_us_min + offset);
 }
 
@@ -215,6 +285,7 @@ static bool crashes(struct cluster *c, node_id id, enum sometimes event) {
 
 static void carry_out(struct cluster *c, node_id id) {
     const struct node_effects *e = &c->effects;
+    if (e->save_chunk) stage_chunk(c, id); /* A crash forgets it: none comes before it. */
     if (e->write != 0) {
         if (crashes(c, id, SOMETIMES_CRASH_BEFORE_SAVE)) return;
         save(c, id);
@@ -231,45 +302,16 @@ static void carry_out(struct cluster *c, node_id id) {
         if (e->apply_snapshot) restore(c, id);
         if (e->apply_to != 0) apply(c, id);
     }
-    if (e->answer_from != 0) {
+    if (e->answer_from != 0 || e->read_count > 0) {
         if (crashes(c, id, SOMETIMES_CRASH_BEFORE_ANSWER)) return;
-        answer(c, id);
+        if (e->answer_from != 0) answer(c, id);
+        end_reads(c, id);
     }
     if (c->processes[id].crash_before > 0) {
         process_crash(c, id);
         return;
     }
     if (e->apply_to != 0 || e->apply_snapshot) compact_if_due(c, id);
-}
-
-static bool other_leads(const struct cluster *c, node_id id) {
-    for (node_id i = 1; i <= c->config.nodes; i++) {
-        const struct process *p = &c->processes[i];
-        if (i != id && p->is_alive && cluster_view(c, i)->role == NODE_LEADER) return true;
-    }
-    return false;
-}
-
-static void count_roles(struct cluster *c, node_id id, const struct node_view *before) {
-    const struct node_view *after = cluster_view(c, id);
-    if (before->term != after->term) {
-        if (before->role == NODE_CANDIDATE && after->role == NODE_CANDIDATE)
-            count(c, SOMETIMES_SPLIT_VOTE);
-        if (before->role == NODE_LEADER) count(c, SOMETIMES_DEPOSED);
-    }
-    if (before->role == after->role || after->role != NODE_LEADER) return;
-    count(c, SOMETIMES_ELECTION);
-    if (other_leads(c, id)) count(c, SOMETIMES_TWO_LEADERS);
-}
-
-static void count_log(struct cluster *c, node_id id, const struct node_view *before) {
-    const struct node_effects *e = &c->effects;
-    const struct node_view *after = cluster_view(c, id);
-    if (e->save_from != 0 && e->save_from <= before->last) count(c, SOMETIMES_TRUNCATED);
-    if (e->save_snapshot && !e->apply_snapshot) count(c, SOMETIMES_SNAPSHOT_TAKEN);
-    if (after->role != NODE_LEADER || after->commit == before->commit) return;
-    count(c, SOMETIMES_COMMIT);
-    if (e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
 }
 
 void process_step(struct cluster *c, node_id id, const struct node_event *event) {
@@ -285,10 +327,27 @@ void process_step(struct cluster *c, node_id id, const struct node_event *event)
     c->impl->view(cluster_node(c, id), &p->views[p->newest]);
     c->steps++;
     change_add(c, FACT_STEP, id);
-    count_roles(c, id, change->before);
-    count_log(c, id, change->before);
+    count_step(c, id, change->before);
     carry_out(c, id);
     if (event->type == NODE_SAVED && p->is_alive) compact_if_due(c, id);
+}
+
+static struct node_config config_of(const struct cluster *c, node_id id) {
+    const struct cluster_config *config = &c->config;
+    enum { PATIENCE_MAX = 255 };
+    uint32_t patience = config->election_us_min / config->heartbeat_us;
+    if (patience == 0) patience = 1;
+    return (struct node_config){
+        .self = id,
+        .voters = cluster_voters(c),
+        .batch_max = config->batch_max,
+        .window = config->window,
+        .chunk_max = config->chunk,
+        .patience = patience < PATIENCE_MAX ? patience : PATIENCE_MAX,
+        .pre_vote = config->pre_vote >> id % 8 & 1,
+        .check_quorum = config->check_quorum >> id % 8 & 1,
+        .lease_us = config->lease_us,
+    };
 }
 
 void process_start(struct cluster *c, node_id id) {
@@ -300,10 +359,10 @@ void process_start(struct cluster *c, node_id id) {
     *p = (struct process){.is_alive = true, .has_memory = true};
     p->applied = disk->snapshot.index;
     p->state = disk->snapshot.state;
-    struct node_config config = {
-        .self = id, .voters = cluster_voters(c), .batch_max = c->config.batch_max};
+    struct node_config config = config_of(c, id);
     c->impl->start(node, &config, disk, &c->effects);
     c->impl->view(node, &p->views[p->newest]);
+    find_members(c, id, cluster_view(c, id)->last);
     change_add(c, FACT_START, id);
     assert(c->effects.write == 0 && c->effects.packet_count == 0);
     set_timer(c, id, c->effects.timer);

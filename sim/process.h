@@ -26,6 +26,12 @@ static inline struct fact *change_add(struct cluster *c, enum fact_type type, no
     return fact;
 }
 
+/* A request reaches the process: in the calm phase, nobody asks beyond the core. */
+static inline bool process_listens(const struct cluster *c, node_id id) {
+    const struct process *p = &c->processes[id];
+    return (c->core >> id & 1) && p->is_alive && p->resume_us <= c->clock_us;
+}
+
 /* An event of that node after a delay. */
 void process_schedule(struct cluster *c, node_id id, enum event_type type, uint64_t delay_us);
 /* The same for an event that may be pending already: it is moved. */

@@ -65,20 +65,28 @@ static void set_plain(const struct profile_request *request, uint32_t nodes,
         .fault_us = 50 * MS,
         .down_us_max = 300 * MS,
         .pause_us_max = 400 * MS,
+        .window = 32,
+        .chunk = 1000,
+        .snapshot = 3000,
+        .clients = 2,
+        .retry_us = 300 * MS,
+        .pre_vote = CONFIG_OPTION_ALL,
+        .check_quorum = CONFIG_OPTION_ALL,
     };
 }
 
 /* What has no dull answer varies in every profile. */
 static void set_uniform(struct choice_odds *odds) {
     static const enum choice_label labels[] = {
-        CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,    CHOICE_SYNC_TIME,
-        CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME, CHOICE_PARTITION_NODE,
-        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT,
+        CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,     CHOICE_SYNC_TIME,
+        CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME,  CHOICE_PARTITION_NODE,
+        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE,
     };
     *odds = (struct choice_odds){{0}};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
         odds->odds[labels[i]] = CHOICE_UNIFORM;
     odds->odds[CHOICE_CORE] = percent(20);
+    odds->odds[CHOICE_CLIENT_READ] = percent(50);
 }
 
 static void set_lossy(struct choice_odds *odds) {
@@ -98,18 +106,33 @@ static void set_crashy(struct choice_odds *odds) {
     odds->odds[CHOICE_PAUSE] = percent(10);
 }
 
-static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
-    static const enum choice_label labels[] = {
-        CHOICE_LOSS,  CHOICE_DUPLICATE, CHOICE_DELAY,     CHOICE_SYNC_LEFT,
-        CHOICE_CRASH, CHOICE_PAUSE,     CHOICE_PARTITION, CHOICE_CLIENT_TARGET,
-    };
-    static const uint32_t levels[] = {1, 3, 10, 30};
-    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+/* Each is on in every other seed, at one of four levels. */
+static void draw_odds(uint64_t *random, const enum choice_label *labels, size_t count,
+                      const uint32_t levels[4], struct choice_odds *odds) {
+    for (size_t i = 0; i < count; i++) {
         bool is_on = coin(random);
         uint32_t level = levels[between(random, 0, 3)];
         if (is_on) odds->odds[labels[i]] = percent(level);
     }
+}
+
+static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
+    static const enum choice_label faults[] = {
+        CHOICE_LOSS,  CHOICE_DUPLICATE, CHOICE_DELAY,     CHOICE_SYNC_LEFT,
+        CHOICE_CRASH, CHOICE_PAUSE,     CHOICE_PARTITION, CHOICE_CLIENT_TARGET,
+    };
+    static const enum choice_label requests[] = {
+        CHOICE_CHANGE,
+        CHOICE_TRANSFER,
+        CHOICE_OPERATOR_TARGET,
+        CHOICE_CLIENT_FORGET,
+    };
+    static const uint32_t rare[] = {1, 3, 10, 30}, often[] = {5, 20, 40, 80},
+                          reads[] = {0, 30, 70, 95};
+    draw_odds(random, faults, sizeof faults / sizeof faults[0], rare, odds);
+    draw_odds(random, requests, sizeof requests / sizeof requests[0], often, odds);
     odds->odds[CHOICE_HEAL] = percent(between(random, 5, 40));
+    odds->odds[CHOICE_CLIENT_READ] = percent(reads[between(random, 0, 3)]);
     if (coin(random)) odds->odds[CHOICE_EVENT] = percent(20);
 }
 
@@ -138,6 +161,33 @@ static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster
     config->pause_us_max = scaled(random, 10 * MS, 1000 * MS);
 }
 
+/* None, all, or some nodes have it. */
+static uint32_t draw_option(uint64_t *random) {
+    switch (between(random, 0, 3)) {
+    case 0: return CONFIG_OPTION_ALL;
+    case 1: return between(random, 0, CONFIG_OPTION_ALL);
+    default: return 0; /* Elections are what most bugs need. */
+    }
+}
+
+static void draw_swarm_extensions(uint64_t *random, struct cluster_config *config) {
+    enum { SPARES_MAX = 3, CHUNKS_MAX = 8 };
+    uint32_t room = CONFIG_NODES_MAX - config->nodes;
+    config->spares = between(random, 0, room < SPARES_MAX ? room : SPARES_MAX);
+    config->window = scaled(random, 1, 64);
+    config->chunk = between(random, 1, 1000);
+    config->snapshot =
+        coin(random) ? config->chunk : config->chunk * between(random, 1, CHUNKS_MAX);
+    config->clients = between(random, 0, 3);
+    config->retry_us = scaled(random, 50 * MS, 800 * MS);
+    config->operator_us = scaled(random, 10 * MS, 320 * MS);
+    config->pre_vote = draw_option(random);
+    config->check_quorum = draw_option(random);
+    bool has_lease = config->check_quorum == CONFIG_OPTION_ALL && coin(random);
+    uint32_t fifth_us = config->election_us_min / 5;
+    if (has_lease) config->lease_us = between(random, fifth_us, 4 * fifth_us);
+}
+
 void profile_draw(const struct profile_request *request, uint64_t seed,
                   struct cluster_config *config, struct choice_odds *odds) {
     assert(request->nodes_min >= 1 && request->nodes_min <= request->nodes_max);
@@ -153,6 +203,7 @@ void profile_draw(const struct profile_request *request, uint64_t seed,
     case PROFILE_SWARM:
         draw_swarm_odds(&random, odds);
         draw_swarm_config(&random, request->log_max, config);
+        draw_swarm_extensions(&random, config);
         break;
     case PROFILE_COUNT: assert(false);
     }

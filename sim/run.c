@@ -43,19 +43,20 @@ static bool advance(struct simulator *s, const struct change *change) {
 
 static bool run_faults(struct simulator *s, const struct cluster_config *config,
                        struct choices *choices) {
-    checks_reset(s->checks, s->enabled, config->nodes);
+    checks_reset(s->checks, s->enabled, config);
     if (!advance(s, cluster_reset(s->cluster, config, choices))) return false;
     while (s->cluster->steps < config->steps)
         if (!advance(s, cluster_step(s->cluster))) return false;
     return true;
 }
 
-/* "Within a stated number of election timeouts": a paused or delayed event may come first. */
+/* "Within a stated number of election timeouts": a paused or delayed event may come first, and a
+ * client may have to wait in vain for each answer once. */
 static void run_calm(struct simulator *s) {
     struct cluster *c = s->cluster;
     cluster_calm(c);
     uint64_t deadline = c->clock_us + (uint64_t)RUN_CALM_ELECTIONS * c->config.election_us_max +
-                        c->config.pause_us_max;
+                        (uint64_t)RUN_CALM_RETRIES * c->config.retry_us + c->config.pause_us_max;
     while (!cluster_is_settled(c)) {
         if (c->clock_us > deadline) {
             checks_stalled(s->checks, c);

@@ -23,8 +23,9 @@ struct run_result {
     uint64_t counts[SOMETIMES_COUNT];
 };
 
-/* Calm phases may take this many of the longest election timeouts. */
-enum { RUN_CALM_ELECTIONS = 30 };
+/* Calm phases may take this many of the longest election timeouts, and of the times after which
+ * clients ask again: for what they waited for, a session, a command and a read. */
+enum { RUN_CALM_ELECTIONS = 30, RUN_CALM_RETRIES = 4 };
 
 /* The digests of a run after each event, to find the first at which its repetition differs. Of
  * longer runs only the beginning is kept. */

@@ -51,8 +51,17 @@ struct node_shadow {
 /* An entry of the committed chain, which only leaders extend. */
 struct chain_entry {
     history_id record;
-    uint64_t term;  /* In which it was committed. It counts for all entries before it, too. */
-    uint64_t state; /* Of a state machine that has applied it. */
+    uint8_t verdict; /* Up to chain_applied: of whoever applied it first. */
+    uint64_t term;   /* In which it was committed. It counts for all entries before it, too. */
+    uint64_t state;  /* Up to chain_applied: of a state machine that has applied it. */
+};
+
+/* What a client did and was shown. */
+struct client_shadow {
+    uint64_t number;   /* The highest of its commands that were executed; 0: none yet. */
+    uint64_t executed; /* Bit i: its command `number` - i was executed. */
+    uint64_t read;     /* The handle of its read under way; 0: none. */
+    uint64_t floor;    /* What had been shown to any client when that read began. */
 };
 
 /* Who led a term, with the log that it had when elected. */
@@ -75,10 +84,15 @@ struct checks {
     const char *undecided;
     uint64_t compare_at; /* The step of the next comparison of all logs. */
     node_id node_count;
+    node_id first_count; /* The first members are those up to here. */
     uint64_t chain_last;
+    uint64_t chain_applied;   /* What some state machine has applied of it. */
     uint64_t term_max;        /* The highest term that had a leader. */
-    struct log_key electable; /* No log below it could win an election now. May be out of date, and
-                               * then is too low. */
+    struct log_key electable; /* No log below it could win an election in the configuration
+                               * `electable_in` now. May be out of date, and then is too low. */
+    struct node_members electable_in;
+    uint64_t shown; /* The highest index that an acknowledgement or a read has shown. */
+    struct client_shadow clients[CONFIG_CLIENTS_MAX + 1];
     struct history history;
     struct chain_entry chain[HISTORY_INDEXES_MAX];
     struct leader_record leaders[CHECK_TERMS_MAX]; /* By term modulo CHECK_TERMS_MAX. */
@@ -92,6 +106,25 @@ static inline const struct history_record *record_of(const struct checks *k, his
     return &k->history.records[id];
 }
 
+/* The configuration in force at an index of a log: a function of the log. Who joins knows none
+ * until its log or a snapshot tells. */
+static inline const struct node_members *shadow_members_at(const struct checks *k, node_id id,
+                                                           const struct log_shadow *log,
+                                                           uint64_t index) {
+    static const struct node_members none = {0};
+    const struct history_record *r = record_of(k, shadow_at(log, index));
+    bool is_unknown = id > k->first_count && log->base == 0 && r->members_index == 0;
+    return is_unknown ? &none : &r->members;
+}
+/* At its end: the one that the node acts on. */
+static inline const struct node_members *shadow_members(const struct checks *k, node_id id,
+                                                        const struct log_shadow *log) {
+    return shadow_members_at(k, id, log, log->last);
+}
+static inline bool same_members(const struct node_members *a, const struct node_members *b) {
+    return a->voters == b->voters && a->outgoing == b->outgoing && a->learners == b->learners;
+}
+
 /* Notes a violation, unless that check is off or one of a check before it is noted. */
 void check_fail(struct checks *k, const struct cluster *c, enum check_id check, const char *format,
                 ...) __attribute__((cold, format(printf, 4, 5)));
@@ -101,8 +134,8 @@ void check_log_step(struct checks *k, const struct cluster *c, const struct chan
                     node_id id);
 void check_log_start(struct checks *k, const struct cluster *c, node_id id);
 void check_log_compare(struct checks *k, const struct cluster *c, node_id id);
-history_id check_log_add(struct checks *k, const struct cluster *c, node_id id, history_id parent,
-                         struct node_entry entry);
+/* True if the record is of that entry. */
+bool check_same_entry(const struct checks *k, history_id record, const struct node_entry *entry);
 
 /* check_election.c */
 void check_election_step(struct checks *k, const struct cluster *c, const struct node_view *before,
@@ -123,6 +156,17 @@ void check_durability_disk(struct checks *k, const struct cluster *c, node_id id
                            struct log_key before);
 void check_durability_all(struct checks *k, const struct cluster *c);
 struct log_key check_log_key(const struct checks *k, const struct log_shadow *log);
+
+/* check_config.c */
+void check_config_step(struct checks *k, const struct cluster *c, const struct change *change,
+                       node_id id);
+void check_config_compare(struct checks *k, const struct cluster *c, node_id id);
+
+/* check_client.c */
+/* An entry of the chain is applied for the first time. */
+void check_client_apply(struct checks *k, const struct cluster *c, const struct fact *fact);
+/* An answer; or a read begins or is served. */
+void check_client_fact(struct checks *k, const struct cluster *c, const struct fact *fact);
 
 /* check_disk.c */
 void check_disk_fact(struct checks *k, const struct cluster *c, const struct change *change,

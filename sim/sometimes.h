@@ -41,6 +41,30 @@ enum sometimes {
     SOMETIMES_MUTE,
     SOMETIMES_ONE_WAY,
     SOMETIMES_HEAL,
+    SOMETIMES_PREVOTE,     /* A node asks whether it would be elected. */
+    SOMETIMES_QUORUM_LOST, /* A leader that hears of no quorum steps down. */
+    SOMETIMES_OUTSIDER_CANDIDATE,
+    SOMETIMES_TRANSFER,
+    SOMETIMES_TRANSFER_DONE, /* The target deposes the leader. */
+    SOMETIMES_TRANSFER_GIVEN_UP,
+    SOMETIMES_CHANGE, /* By a leader. */
+    SOMETIMES_CHANGE_JOINT,
+    SOMETIMES_JOINT_LEFT,
+    SOMETIMES_CHANGE_ROLLED_BACK, /* It is truncated with its entry. */
+    SOMETIMES_CHANGE_REFUSED,
+    SOMETIMES_LEARNER,
+    SOMETIMES_LEADER_REMOVED,
+    SOMETIMES_RETIRED, /* In the calm phase. */
+    SOMETIMES_CHUNK,   /* Not the first of its snapshot. */
+    SOMETIMES_SNAPSHOT_RESUMED,
+    SOMETIMES_SESSION_OPENED,
+    SOMETIMES_SESSION_EXPIRED,
+    SOMETIMES_DUPLICATE_COMMAND,
+    SOMETIMES_RETRY, /* A client has waited in vain. */
+    SOMETIMES_READ_SERVED,
+    SOMETIMES_READ_LEASE,
+    SOMETIMES_READ_FOLLOWER,
+    SOMETIMES_READ_REFUSED,
     SOMETIMES_CORE_PART, /* The calm phase leaves nodes outside the core. */
     SOMETIMES_COUNT
 };

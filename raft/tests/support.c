@@ -5,7 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-static raft_set set_up_to(raft_id count) { return UINT64_MAX >> (63 - count) & ~(raft_set)1; }
+/* ---- what nodes, logs and messages are made of ---- */
+
+raft_set ids_up_to(raft_id last) { return UINT64_MAX >> (63 - last) & ~(raft_set)1; }
+
+raft_set ids(const char *digits) {
+    raft_set set = 0;
+    for (; *digits != '\0'; digits++) set |= (raft_set)1 << (*digits - '0');
+    return set;
+}
 
 uint64_t command_at(raft_index index, raft_term term) { return index * 16 + term; }
 
@@ -17,46 +25,122 @@ char *log_repeat(char *log, char term, unsigned length) {
     return log;
 }
 
-static struct raft_entry entry_at(raft_index index, char digit) {
-    raft_term term = (raft_term)(digit - '0');
-    return (struct raft_entry){.term = term, .command = command_at(index, term)};
+static bool is_letter(char c) { return c >= 'a'; }
+
+/* A letter's members are up to the caller. */
+static struct raft_entry entry_at(raft_index index, char c) {
+    if (is_letter(c))
+        return (struct raft_entry){.term = (raft_term)(c - 'a' + 1), .type = RAFT_MEMBERS};
+    raft_term term = (raft_term)(c - '0');
+    return (struct raft_entry){
+        .term = term, .type = RAFT_COMMAND, .command = command_at(index, term)};
+}
+
+/* ---- a node ---- */
+
+static struct raft_config config_of(struct raft_config c) {
+    if (c.self == 0) c.self = 1;
+    if (c.batch_max == 0) c.batch_max = RAFT_BATCH_MAX;
+    if (c.patience == 0) c.patience = 3;
+    if (c.window == 0) c.window = RAFT_LOG_MAX;
+    if (c.chunk_max == 0) c.chunk_max = SNAPSHOT_SIZE;
+    return c;
+}
+
+static struct raft_snapshot snapshot_of(const struct start *start) {
+    struct raft_snapshot s = start->snapshot;
+    if (s.index > 0 && s.state == 0) s.state = state_at(s.index);
+    if (s.index > 0 && s.size == 0) s.size = SNAPSHOT_SIZE;
+    if (start->joins || s.members.voters != 0) return s;
+    s.members = start->members;
+    if (s.members.voters == 0)
+        s.members.voters = ids_up_to(start->voter_count != 0 ? start->voter_count : 3);
+    return s;
+}
+
+static uint32_t entries_of(const struct start *start, struct raft_entry *entries) {
+    const char *log = start->log != NULL ? start->log : "";
+    uint32_t count = (uint32_t)strlen(log), change = 0;
+    cr_assert_leq(count, RAFT_LOG_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        entries[i] = entry_at(start->snapshot.index + 1 + i, log[i]);
+        if (!is_letter(log[i])) continue;
+        cr_assert_lt(change, CHANGES_MAX);
+        entries[i].members = start->changes[change++];
+    }
+    return count;
 }
 
 void node_start(struct node *n, struct start start) {
-    const char *log = start.log != NULL ? start.log : "";
     struct raft_entry entries[RAFT_LOG_MAX];
-    uint32_t count = (uint32_t)strlen(log);
-    cr_assert_leq(count, RAFT_LOG_MAX);
-    for (uint32_t i = 0; i < count; i++)
-        entries[i] = entry_at(start.snapshot.index + 1 + i, log[i]);
-    struct raft_config config = {
-        .self = start.self != 0 ? start.self : 1,
-        .voters = set_up_to(start.voter_count != 0 ? start.voter_count : 3),
-        .batch_max = start.batch_max != 0 ? start.batch_max : RAFT_BATCH_MAX,
-    };
-    struct raft_durable durable = {start.term, start.vote, start.snapshot, count, entries};
+    struct raft_config config = config_of(start.config);
+    struct raft_snapshot snapshot = snapshot_of(&start);
+    struct raft_durable durable = {.term = start.term,
+                                   .vote = start.vote,
+                                   .snapshot = &snapshot,
+                                   .entry_count = entries_of(&start, entries),
+                                   .entries = entries};
+    n->now_us = 0;
     raft_init(&n->raft, &config, &durable, &n->effects);
 }
 
+void node_restart(struct node *n) {
+    static struct raft before;
+    before = n->raft;
+    struct raft_durable durable = {.term = before.term,
+                                   .vote = before.vote,
+                                   .snapshot = &before.snapshot,
+                                   .entry_count = (uint32_t)(before.last - before.snapshot.index),
+                                   .entries = before.log};
+    raft_init(&n->raft, &before.config, &durable, &n->effects);
+}
+
 void node_step(struct node *n, const struct raft_event *event) {
-    raft_step(&n->raft, event, &n->effects);
+    struct raft_event timed = *event;
+    timed.now_us = n->now_us;
+    raft_step(&n->raft, &timed, &n->effects);
 }
 
 void node_receive(struct node *n, struct raft_message m) {
-    m.target = n->raft.self;
+    m.target = n->raft.config.self;
     node_step(n, &(struct raft_event){.type = RAFT_RECEIVE, .u.message = &m});
 }
 
 void node_timeout(struct node *n) { node_step(n, &(struct raft_event){.type = RAFT_TIMEOUT}); }
 
-void node_propose(struct node *n, uint64_t command) {
-    node_step(n, &(struct raft_event){.type = RAFT_PROPOSE, .u.command = command});
+static struct raft_event propose_event(enum raft_entry_type type, uint64_t command,
+                                       raft_index session, uint64_t serial) {
+    return (struct raft_event){.type = RAFT_PROPOSE, .u.propose = {type, command, session, serial}};
+}
+
+void node_propose(struct node *n, uint64_t command) { node_retry(n, command, 0, 0); }
+
+void node_open(struct node *n) {
+    struct raft_event event = propose_event(RAFT_SESSION, 0, 0, 0);
+    node_step(n, &event);
+}
+
+void node_retry(struct node *n, uint64_t command, raft_index session, uint64_t serial) {
+    struct raft_event event = propose_event(RAFT_COMMAND, command, session, serial);
+    node_step(n, &event);
+}
+
+void node_read(struct node *n, uint64_t handle) {
+    node_step(n, &(struct raft_event){.type = RAFT_READ, .u.read = handle});
+}
+
+void node_change(struct node *n, raft_set voters, raft_set learners) {
+    struct raft_event event = {.type = RAFT_CHANGE, .u.change = {voters, learners, false}};
+    node_step(n, &event);
+}
+
+void node_transfer(struct node *n, raft_id target) {
+    node_step(n, &(struct raft_event){.type = RAFT_TRANSFER, .u.target = target});
 }
 
 void node_compact(struct node *n, raft_index index) {
-    struct raft_event event = {.type = RAFT_COMPACT};
-    event.u.compact.index = index;
-    event.u.compact.state = state_at(index);
+    struct raft_event event = {.type = RAFT_COMPACT,
+                               .u.compact = {index, state_at(index), SNAPSHOT_SIZE}};
     node_step(n, &event);
 }
 
@@ -66,18 +150,59 @@ void node_saved(struct node *n, raft_write write) {
 
 void node_save(struct node *n) { node_saved(n, n->raft.written); }
 
+static raft_set others(const struct raft *r) {
+    const struct raft_members *m = &r->members;
+    return (m->voters | m->outgoing | m->learners) & ~((raft_set)1 << r->config.self);
+}
+
 void node_campaign(struct node *n) {
     node_timeout(n);
+    for (raft_set rest = others(&n->raft); rest != 0 && n->raft.role == RAFT_PRECANDIDATE;
+         rest &= rest - 1)
+        node_receive(n, message_pregrant((raft_id)__builtin_ctzll(rest), n->raft.term));
     cr_assert_eq(n->raft.role, RAFT_CANDIDATE);
     node_save(n);
 }
 
 void node_elect(struct node *n) {
     node_campaign(n);
-    for (raft_id id = 1; id <= RAFT_NODES_MAX && n->raft.role == RAFT_CANDIDATE; id++)
-        if (id != n->raft.self) node_receive(n, message_grant(id, n->raft.term));
+    for (raft_set rest = others(&n->raft); rest != 0 && n->raft.role == RAFT_CANDIDATE;
+         rest &= rest - 1)
+        node_receive(n, message_grant((raft_id)__builtin_ctzll(rest), n->raft.term));
     cr_assert_eq(n->raft.role, RAFT_LEADER);
 }
+
+/* Twice where a long tail came before the no-op. */
+void node_agree(struct node *n) {
+    do {
+        raft_index last = n->raft.last;
+        node_save(n);
+        for (raft_set rest = others(&n->raft); rest != 0; rest &= rest - 1) {
+            struct raft_message m =
+                message_accepted((raft_id)__builtin_ctzll(rest), n->raft.term, last);
+            m.tag = n->raft.round;
+            node_receive(n, m);
+        }
+    } while (n->raft.role == RAFT_LEADER && n->raft.commit < n->raft.last);
+}
+
+void node_lead(struct node *n, struct start start) {
+    node_start(n, start);
+    node_elect(n);
+    node_agree(n);
+    cr_assert_eq(n->raft.commit, n->raft.last);
+}
+
+void node_start_as(struct node *n, enum raft_role role) {
+    bool pre_vote = role == RAFT_PRECANDIDATE;
+    node_start(n, (struct start){.config.pre_vote = pre_vote, .term = 4, .log = "14"});
+    if (pre_vote) node_timeout(n);
+    if (role == RAFT_CANDIDATE) node_campaign(n);
+    if (role == RAFT_LEADER) node_elect(n);
+    cr_assert_eq(n->raft.role, role);
+}
+
+/* ---- messages ---- */
 
 struct raft_message message_vote(raft_id source, raft_term term, raft_index last,
                                  raft_term last_term) {
@@ -88,6 +213,21 @@ struct raft_message message_vote(raft_id source, raft_term term, raft_index last
 struct raft_message message_grant(raft_id source, raft_term term) {
     return (struct raft_message){
         .type = RAFT_VOTE_REPLY, .source = source, .accepted = true, .term = term};
+}
+
+struct raft_message message_prevote(raft_id source, raft_term term, raft_index last,
+                                    raft_term last_term) {
+    struct raft_message m = message_vote(source, term, last, last_term);
+    m.type = RAFT_PREVOTE;
+    m.tag = term;
+    return m;
+}
+
+struct raft_message message_pregrant(raft_id source, raft_term term) {
+    struct raft_message m = message_grant(source, term);
+    m.type = RAFT_PREVOTE_REPLY;
+    m.tag = term;
+    return m;
 }
 
 struct raft_message message_append(raft_id source, raft_term term, const char *log, raft_index from,
@@ -122,30 +262,82 @@ struct raft_message message_rejected(raft_id source, raft_term term, raft_index 
                                  .hint = hint};
 }
 
+struct raft_message message_chunk(raft_id source, raft_term term, raft_index index,
+                                  raft_term index_term, uint64_t offset, uint64_t length) {
+    struct raft_message m = {.type = RAFT_CHUNK,
+                             .source = source,
+                             .term = term,
+                             .index = index,
+                             .index_term = index_term};
+    m.chunk.offset = offset;
+    m.chunk.length = length;
+    m.chunk.snapshot = (struct raft_snapshot){.index = index,
+                                              .term = index_term,
+                                              .state = state_at(index),
+                                              .size = SNAPSHOT_SIZE,
+                                              .members.voters = ids("123")};
+    return m;
+}
+
 struct raft_message message_snapshot(raft_id source, raft_term term, raft_index index,
                                      raft_term index_term) {
-    return (struct raft_message){.type = RAFT_SNAPSHOT,
+    return message_chunk(source, term, index, index_term, 0, SNAPSHOT_SIZE);
+}
+
+struct raft_message message_chunk_reply(raft_id source, raft_term term, raft_index index,
+                                        bool accepted, uint64_t hint) {
+    return (struct raft_message){.type = RAFT_CHUNK_REPLY,
                                  .source = source,
+                                 .accepted = accepted,
                                  .term = term,
                                  .index = index,
-                                 .index_term = index_term,
-                                 .state = state_at(index)};
+                                 .hint = hint};
+}
+
+struct raft_message message_of(uint8_t type, raft_term term) {
+    const struct raft_message messages[] = {
+        [RAFT_VOTE] = message_vote(2, term, 0, 0),
+        [RAFT_VOTE_REPLY] = message_grant(2, term),
+        [RAFT_APPEND] = message_append(2, term, "14", 3, 2),
+        [RAFT_APPEND_REPLY] = message_rejected(2, term, 2, 0, 0),
+        [RAFT_CHUNK] = message_snapshot(2, term, 2, 4),
+        [RAFT_CHUNK_REPLY] = message_chunk_reply(2, term, 2, false, 0),
+    };
+    cr_assert_lt(type, sizeof messages / sizeof messages[0]);
+    return messages[type];
+}
+
+/* ---- what was sent and what is held ---- */
+
+unsigned sent_count(const struct node *n, enum raft_message_type type, raft_id target) {
+    unsigned count = 0;
+    for (uint8_t i = 0; i < n->effects.message_count; i++) {
+        const struct raft_message *m = &n->effects.messages[i].message;
+        count += m->target == target && m->type == type;
+    }
+    return count;
+}
+
+const struct raft_outgoing *sent_nth(const struct node *n, enum raft_message_type type,
+                                     raft_id target, unsigned number) {
+    const struct raft_outgoing *found = NULL;
+    for (uint8_t i = 0; i < n->effects.message_count && found == NULL; i++) {
+        const struct raft_outgoing *o = &n->effects.messages[i];
+        if (o->message.target == target && o->message.type == type && number-- == 0) found = o;
+    }
+    cr_assert_not_null(found, "no such message of type %u to node %u", type, target);
+    cr_assert_eq(found->message.source, n->raft.config.self);
+    cr_assert_eq(found->message.term, n->raft.term);
+    return found;
 }
 
 const struct raft_outgoing *sent_to(const struct node *n, enum raft_message_type type,
                                     raft_id target) {
-    const struct raft_outgoing *found = NULL;
-    for (uint8_t i = 0; i < n->effects.message_count; i++) {
-        const struct raft_outgoing *o = &n->effects.messages[i];
-        if (o->message.target != target) continue;
-        cr_assert_null(found, "two messages to node %u", target);
-        found = o;
-    }
-    cr_assert_not_null(found, "nothing was sent to node %u", target);
-    cr_assert_eq(found->message.type, type, "sent type %u, not %u", found->message.type, type);
-    cr_assert_eq(found->message.source, n->raft.self);
-    cr_assert_eq(found->message.term, n->raft.term);
-    return found;
+    unsigned count = 0;
+    for (uint8_t i = 0; i < n->effects.message_count; i++)
+        count += n->effects.messages[i].message.target == target;
+    cr_assert_eq(count, 1, "%u messages were sent to node %u", count, target);
+    return sent_nth(n, type, target, 0);
 }
 
 const struct raft_outgoing *sent_alone(const struct node *n, enum raft_message_type type,
@@ -157,13 +349,24 @@ const struct raft_outgoing *sent_alone(const struct node *n, enum raft_message_t
 void assert_log(const struct node *n, const char *log) {
     const struct raft *r = &n->raft;
     char held[RAFT_LOG_MAX + 1] = "";
-    for (raft_index i = r->snapshot.index + 1; i <= r->last; i++)
-        held[i - r->snapshot.index - 1] = (char)('0' + raft_entry_at(r, i)->term);
-    cr_assert_str_eq(held, log, "node %u holds \"%s\", not \"%s\"", r->self, held, log);
+    for (raft_index i = r->snapshot.index + 1; i <= r->last; i++) {
+        const struct raft_entry *e = raft_entry_at(r, i);
+        char first = e->type == RAFT_MEMBERS ? 'a' - 1 : '0';
+        held[i - r->snapshot.index - 1] = (char)(first + (char)e->term);
+    }
+    cr_assert_str_eq(held, log, "node %u holds \"%s\", not \"%s\"", r->config.self, held, log);
+}
+
+void assert_members(const struct raft_members *m, const char *voters, const char *outgoing,
+                    const char *learners) {
+    cr_assert_eq(m->voters, ids(voters), "voters %" PRIx64 ", not %s", m->voters, voters);
+    cr_assert_eq(m->outgoing, ids(outgoing), "outgoing %" PRIx64 ", not %s", m->outgoing, outgoing);
+    cr_assert_eq(m->learners, ids(learners), "learners %" PRIx64 ", not %s", m->learners, learners);
 }
 
 void assert_no_effects(const struct node *n) {
     const struct raft_effects *e = &n->effects;
+    cr_assert_not(e->save_chunk);
     cr_assert_eq(e->write, 0);
     cr_assert_not(e->save_vote || e->save_snapshot || e->save_from != 0);
     cr_assert_eq(e->message_count, 0);
@@ -171,62 +374,136 @@ void assert_no_effects(const struct node *n) {
     cr_assert_not(e->apply_snapshot);
     cr_assert(e->apply_from == 0 && e->apply_to == 0);
     cr_assert_eq(e->answer_from, 0);
+    cr_assert_eq(e->read_count, 0);
 }
 
-static bool is_cut(const struct cluster *c, const struct raft_message *m) {
-    return (c->cut >> m->source & 1) || (c->cut >> m->target & 1);
+/* ---- a cluster ---- */
+
+static bool is_lost(const struct cluster *c, const struct raft_message *m) {
+    if ((c->cut >> m->source & 1) || (c->cut >> m->target & 1)) return true;
+    return c->lost[m->source] >> m->target & 1;
 }
 
 static void push(struct cluster *c, const struct raft_message *m) {
-    if (is_cut(c, m)) return;
+    if (m->target > c->node_count || is_lost(c, m)) return;
     cr_assert_lt(c->tail - c->head, CLUSTER_QUEUE_MAX, "the cluster does not settle");
     c->queue[c->tail++ % CLUSTER_QUEUE_MAX] = *m;
 }
 
-/* A node may become leader when its vote is saved, and then has the next thing to save. */
-static void step(struct cluster *c, raft_id id, const struct raft_event *event) {
-    struct node *n = &c->nodes[id];
-    node_step(n, event);
-    for (uint8_t i = 0; i < n->effects.message_count; i++) push(c, &n->effects.messages[i].message);
-    if (n->raft.durable == n->raft.written) return;
-    step(c, id, &(struct raft_event){.type = RAFT_SAVED, .u.saved = n->raft.written});
+/* The bytes of a snapshot come in order, and all of them before it is applied. */
+static void keep_chunk(struct cluster *c, raft_id id, const struct raft_event *event) {
+    if (!c->nodes[id].effects.save_chunk) return;
+    const struct raft_message *m = event->u.message;
+    if (m->chunk.offset == 0) c->staged[id] = 0;
+    cr_assert_eq(c->staged[id], m->chunk.offset);
+    c->staged[id] += m->chunk.length;
+    cr_assert_leq(c->staged[id], m->chunk.snapshot.size);
 }
 
-void cluster_start(struct cluster *c, raft_id node_count, raft_term term, const char *log) {
+static void restore(struct cluster *c, raft_id id) {
+    c->states[id] = c->nodes[id].raft.snapshot.state;
+    c->applied[id] = c->nodes[id].raft.snapshot.index;
+}
+
+static void apply(struct cluster *c, raft_id id) {
+    const struct node *n = &c->nodes[id];
+    const struct raft_effects *e = &n->effects;
+    if (e->apply_snapshot) {
+        cr_assert_eq(c->staged[id], n->raft.snapshot.size);
+        restore(c, id);
+    }
+    for (raft_index i = e->apply_from; i != 0 && i <= e->apply_to; i++) {
+        cr_assert_eq(i, ++c->applied[id]);
+        const struct raft_entry *entry = raft_entry_at(&n->raft, i);
+        if (entry->type != RAFT_COMMAND || raft_verdict_at(&n->raft, i) != RAFT_EXECUTED) continue;
+        c->states[id] = (c->states[id] ^ entry->command) * 0x9e3779b97f4a7c15;
+    }
+}
+
+static void note_reads(struct cluster *c, raft_id id) {
+    const struct raft_effects *e = &c->nodes[id].effects;
+    for (uint8_t i = 0; i < e->read_count; i++) {
+        cr_assert_lt(c->read_count, CLUSTER_READS_MAX);
+        c->reads[c->read_count++] = e->reads[i];
+        if (e->reads[i].is_served) cr_assert_leq(e->reads[i].index, c->nodes[id].raft.commit);
+    }
+}
+
+/* A node may become leader when its vote is saved, and then has the next thing to save. */
+void cluster_step(struct cluster *c, raft_id id, const struct raft_event *event) {
+    struct node *n = &c->nodes[id];
+    n->now_us = c->now_us;
+    node_step(n, event);
+    keep_chunk(c, id, event);
+    for (uint8_t i = 0; i < n->effects.message_count; i++) push(c, &n->effects.messages[i].message);
+    apply(c, id);
+    note_reads(c, id);
+    if (event->type != RAFT_SAVED) c->refusal = n->effects.refusal;
+    if (n->raft.durable == n->raft.written) return;
+    cluster_step(c, id, &(struct raft_event){.type = RAFT_SAVED, .u.saved = n->raft.written});
+}
+
+void cluster_start(struct cluster *c, raft_id node_count, struct start start) {
     cr_assert_leq(node_count, CLUSTER_NODES_MAX);
-    c->rejection_count = 0;
+    c->rejection_count = c->chunk_count = 0;
     c->head = c->tail = 0;
     c->node_count = node_count;
     c->cut = 0;
+    memset(c->lost, 0, sizeof c->lost);
+    c->now_us = 0;
+    c->read_count = 0;
+    memset(c->staged, 0, sizeof c->staged);
+    if (start.voter_count == 0) start.voter_count = node_count;
     for (raft_id id = 1; id <= node_count; id++)
-        node_start(&c->nodes[id],
-                   (struct start){.self = id, .voter_count = node_count, .term = term, .log = log});
+        if (id <= start.voter_count) cluster_replace(c, id, start);
+        else cluster_replace(c, id, (struct start){.config = start.config, .joins = true});
 }
 
-void cluster_replace(struct cluster *c, raft_id id, const char *log) {
-    struct start start = {
-        .self = id, .voter_count = c->node_count, .term = c->nodes[id].raft.term, .log = log};
+void cluster_replace(struct cluster *c, raft_id id, struct start start) {
+    if (start.voter_count == 0) start.voter_count = c->node_count;
+    start.config.self = id;
     node_start(&c->nodes[id], start);
+    restore(c, id);
+}
+
+void cluster_restart(struct cluster *c, raft_id id) {
+    node_restart(&c->nodes[id]);
+    restore(c, id);
 }
 
 void cluster_timeout(struct cluster *c, raft_id id) {
-    step(c, id, &(struct raft_event){.type = RAFT_TIMEOUT});
+    cluster_step(c, id, &(struct raft_event){.type = RAFT_TIMEOUT});
 }
 
 void cluster_propose(struct cluster *c, raft_id id, uint64_t command) {
-    step(c, id, &(struct raft_event){.type = RAFT_PROPOSE, .u.command = command});
+    struct raft_event event = propose_event(RAFT_COMMAND, command, 0, 0);
+    cluster_step(c, id, &event);
 }
 
-void cluster_compact(struct cluster *c, raft_id id, raft_index index) {
-    struct raft_event event = {.type = RAFT_COMPACT};
-    event.u.compact.index = index;
-    event.u.compact.state = state_at(index);
-    step(c, id, &event);
+void cluster_change(struct cluster *c, raft_id id, const char *voters, const char *learners) {
+    struct raft_event event = {.type = RAFT_CHANGE,
+                               .u.change = {ids(voters), ids(learners), false}};
+    cluster_step(c, id, &event);
+}
+
+void cluster_transfer(struct cluster *c, raft_id id, raft_id target) {
+    cluster_step(c, id, &(struct raft_event){.type = RAFT_TRANSFER, .u.target = target});
+}
+
+void cluster_read(struct cluster *c, raft_id id, uint64_t handle) {
+    cluster_step(c, id, &(struct raft_event){.type = RAFT_READ, .u.read = handle});
+}
+
+void cluster_compact(struct cluster *c, raft_id id) {
+    struct raft_event event = {
+        .type = RAFT_COMPACT,
+        .u.compact = {c->nodes[id].raft.commit, c->states[id], SNAPSHOT_SIZE}};
+    cluster_step(c, id, &event);
 }
 
 void cluster_receive(struct cluster *c, raft_id id, struct raft_message m) {
     m.target = id;
-    step(c, id, &(struct raft_event){.type = RAFT_RECEIVE, .u.message = &m});
+    cluster_step(c, id, &(struct raft_event){.type = RAFT_RECEIVE, .u.message = &m});
 }
 
 void cluster_settle(struct cluster *c) {
@@ -234,27 +511,64 @@ void cluster_settle(struct cluster *c) {
     while (c->head != c->tail) {
         cr_assert_lt(c->head, limit, "the cluster does not settle");
         struct raft_message m = c->queue[c->head++ % CLUSTER_QUEUE_MAX];
-        if (is_cut(c, &m)) continue;
+        if (is_lost(c, &m)) continue;
         c->rejection_count += m.type == RAFT_APPEND_REPLY && !m.accepted;
+        c->chunk_count += m.type == RAFT_CHUNK;
         cluster_receive(c, m.target, m);
     }
 }
 
-static void assert_same_log(const struct raft *a, const struct raft *b) {
-    cr_assert_eq(a->last, b->last, "last entry %" PRIu64 " of node %u, %" PRIu64 " of node %u",
-                 a->last, a->self, b->last, b->self);
-    raft_index low = a->snapshot.index > b->snapshot.index ? a->snapshot.index : b->snapshot.index;
-    for (raft_index i = low + 1; i <= a->last; i++) {
-        cr_assert_eq(raft_entry_at(a, i)->term, raft_entry_at(b, i)->term);
-        cr_assert_eq(raft_entry_at(a, i)->command, raft_entry_at(b, i)->command);
+void cluster_run(struct cluster *c, raft_id id, unsigned count) {
+    for (; count > 0; count--) {
+        cluster_timeout(c, id);
+        cluster_settle(c);
     }
 }
 
-void cluster_assert_converged(const struct cluster *c) {
+void cluster_link(struct cluster *c, raft_id a, raft_id b, bool is_up) {
+    raft_set set[] = {(raft_set)1 << a, (raft_set)1 << b};
+    c->lost[a] = is_up ? c->lost[a] & ~set[1] : c->lost[a] | set[1];
+    c->lost[b] = is_up ? c->lost[b] & ~set[0] : c->lost[b] | set[0];
+}
+
+raft_id cluster_leader(const struct cluster *c) {
+    raft_id leader = 0;
     for (raft_id id = 1; id <= c->node_count; id++) {
-        assert_same_log(&c->nodes[id].raft, &c->nodes[1].raft);
-        cr_assert_eq(c->nodes[id].raft.commit, c->nodes[id].raft.last,
-                     "node %u: commit %" PRIu64 " of %" PRIu64, id, c->nodes[id].raft.commit,
-                     c->nodes[id].raft.last);
+        const struct raft *r = &c->nodes[id].raft;
+        if (r->role != RAFT_LEADER) continue;
+        if (leader == 0 || r->term > c->nodes[leader].raft.term) leader = id;
+    }
+    return leader;
+}
+
+void cluster_assert_read(const struct cluster *c, uint64_t handle, bool is_served) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < c->read_count; i++) {
+        if (c->reads[i].handle != handle) continue;
+        cr_assert_eq(c->reads[i].is_served, is_served, "read %" PRIu64, handle);
+        found++;
+    }
+    cr_assert_eq(found, 1, "read %" PRIu64 " ended %u times", handle, found);
+}
+
+static void assert_same_log(const struct raft *a, const struct raft *b) {
+    cr_assert_eq(a->last, b->last, "last entry %" PRIu64 " of node %u, %" PRIu64 " of node %u",
+                 a->last, a->config.self, b->last, b->config.self);
+    raft_index low = a->snapshot.index > b->snapshot.index ? a->snapshot.index : b->snapshot.index;
+    for (raft_index i = low + 1; i <= a->last; i++)
+        cr_assert_arr_eq(raft_entry_at(a, i), raft_entry_at(b, i), sizeof(struct raft_entry));
+}
+
+void cluster_assert_converged(const struct cluster *c) {
+    raft_id first = 0;
+    for (raft_id id = 1; id <= c->node_count; id++) {
+        const struct raft *r = &c->nodes[id].raft;
+        if (c->cut >> id & 1) continue;
+        if (first == 0) first = id;
+        assert_same_log(r, &c->nodes[first].raft);
+        cr_assert_eq(r->commit, r->last, "node %u: commit %" PRIu64 " of %" PRIu64, id, r->commit,
+                     r->last);
+        cr_assert_eq(c->applied[id], r->commit);
+        cr_assert_eq(c->states[id], c->states[first], "the states of %u and %u", id, first);
     }
 }

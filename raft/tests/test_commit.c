@@ -6,55 +6,8 @@
 
 #include "support.h"
 
-/* All that the leader has is durable and acknowledged by all. */
-static void agree(struct node *n) {
-    raft_index last = n->raft.last;
-    node_save(n);
-    for (raft_id peer = 2; n->raft.voters >> peer != 0; peer++)
-        node_receive(n, message_accepted(peer, n->raft.term, last));
-}
-
-/* A leader whose log is this with its no-op, all of it committed. */
-static void start_leader(struct node *n, struct start start) {
-    node_start(n, start);
-    node_elect(n);
-    agree(n);
-    if (n->raft.commit < n->raft.last) agree(n); /* A long tail came before the no-op. */
-    cr_assert_eq(n->raft.commit, n->raft.last);
-}
-
-/* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and
- * log[N].term == currentTerm: set commitIndex = N" (figure 2). The leader of term 3 among five, its
- * own entries durable; the order of the replies does not matter. */
-Test(replication, leader_commits_what_a_majority_holds) {
-    static const struct {
-        const char *log; /* Then comes the no-op of term 3, and a command if it is accepted. */
-        raft_index match[4], commit;
-    } rows[] = {
-        {"12", {0, 0, 0, 0}, 0}, {"12", {4, 0, 0, 0}, 0}, {"12", {4, 4, 0, 0}, 4},
-        {"12", {3, 4, 0, 0}, 3}, {"12", {2, 4, 0, 0}, 0}, {"12", {2, 2, 2, 2}, 0},
-        {"12", {1, 2, 3, 4}, 3}, {"12", {3, 3, 3, 3}, 3}, {"12", {4, 4, 4, 4}, 4},
-        {"", {1, 1, 0, 0}, 1},   {"", {2, 1, 1, 0}, 1},   {"", {2, 2, 1, 0}, 2},
-    };
-    for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
-        size_t row = i / 2;
-        struct node n;
-        node_start(&n, (struct start){.voter_count = 5, .term = 2, .log = rows[row].log});
-        node_elect(&n);
-        node_propose(&n, 77);
-        node_save(&n);
-        for (raft_id k = 0; k < 4; k++) {
-            raft_id peer = i % 2 ? 5 - k : 2 + k;
-            raft_index match = rows[row].match[peer - 2];
-            node_receive(&n, message_accepted(peer, 3, match < n.raft.last ? match : n.raft.last));
-        }
-        raft_index commit = rows[row].commit < n.raft.last ? rows[row].commit : n.raft.last;
-        cr_assert_eq(n.raft.commit, commit, "row %zu: %" PRIu64, row, n.raft.commit);
-    }
-}
-
 /* The own copy counts when it is durable, not before; others can do without it (5.3). */
-Test(replication, own_entry_counts_once_it_is_saved) {
+Test(section_5_3, own_entry_counts_once_it_is_saved) {
     struct node n;
     node_start(&n, (struct start){.voter_count = 5});
     node_elect(&n);
@@ -72,7 +25,7 @@ Test(replication, own_entry_counts_once_it_is_saved) {
 }
 
 /* A cluster of one commits when its own write is done (5.3). */
-Test(replication, single_server_commits_what_it_has_saved) {
+Test(section_5_3, single_server_commits_what_it_has_saved) {
     struct node n;
     node_start(&n, (struct start){.voter_count = 1});
     node_elect(&n);
@@ -87,7 +40,7 @@ Test(replication, single_server_commits_what_it_has_saved) {
 
 /* Figure 8 (5.4.2). S1 of term 4 has brought entry 2, of term 2, to a majority: it is not
  * committed, for S5 could still overwrite it (d). When its own entry 3 is there, both are (e). */
-Test(replication, figure_8_old_entries_are_not_committed_by_counting) {
+Test(section_5_4_2, figure_8_old_entries_are_not_committed_by_counting) {
     struct node s1;
     node_start(&s1, (struct start){.voter_count = 5, .term = 3, .log = "12"});
     node_elect(&s1);
@@ -108,7 +61,7 @@ Test(replication, figure_8_old_entries_are_not_committed_by_counting) {
 
 /* "Once an entry from the current term has been committed in this way, then all prior entries are
  * committed indirectly" (5.4.2). Only the clients of the current term wait here. */
-Test(replication, old_entries_are_committed_indirectly) {
+Test(section_5_4_2, old_entries_are_committed_indirectly) {
     static const char *const logs[] = {"", "1", "112", "1122233"};
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         raft_index old = strlen(logs[i]);
@@ -126,9 +79,9 @@ Test(replication, old_entries_are_committed_indirectly) {
 }
 
 /* Entries of the own term are answered once each, in order (8). */
-Test(replication, each_commit_answers_its_own_entries) {
+Test(section_8, each_commit_answers_its_own_entries) {
     struct node n;
-    start_leader(&n, (struct start){.term = 1, .log = "11"});
+    node_lead(&n, (struct start){.term = 1, .log = "11"});
     for (raft_index index = 4; index < 4 + RAFT_TAIL_MAX; index++) {
         node_propose(&n, command_at(index, 2));
         cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
@@ -140,31 +93,8 @@ Test(replication, each_commit_answers_its_own_entries) {
     }
 }
 
-/* "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)"
- * (figure 2): the last that this message has verified, not the last in the log. */
-Test(replication, follower_commits_what_is_committed_and_verified) {
-    static const struct {
-        raft_index from, to, leader_commit, commit;
-    } rows[] = {
-        {1, 4, 0, 0}, {1, 4, 3, 3}, {1, 4, 4, 4},   {1, 4, 9, 4}, {1, 2, 4, 2},
-        {3, 2, 4, 2}, {3, 3, 9, 3}, {5, 4, 2, 2},   {5, 4, 9, 4}, {1, 0, 4, 0},
-        {5, 6, 5, 5}, {5, 6, 9, 6}, {5, 6, ~0u, 6},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct node n;
-        node_start(&n, (struct start){.term = 2, .log = "1122"});
-        struct raft_message m = message_append(2, 2, "112222", rows[i].from, rows[i].to);
-        m.commit = rows[i].leader_commit;
-        node_receive(&n, m);
-        cr_assert_eq(n.raft.commit, rows[i].commit, "row %zu: %" PRIu64, i, n.raft.commit);
-        cr_assert_eq(n.effects.apply_to, rows[i].commit, "row %zu", i);
-        cr_assert_eq(n.effects.apply_from, rows[i].commit > 0 ? 1 : 0, "row %zu", i);
-        cr_assert_eq(n.effects.answer_from, 0, "no client waits at a follower");
-    }
-}
-
 /* A late message with a lower commit index takes nothing back, and applies nothing twice (5.3). */
-Test(replication, commit_index_never_falls) {
+Test(section_5_3, commit_index_never_falls) {
     struct node n;
     node_start(&n, (struct start){.term = 1, .log = "1111"});
     static const raft_index commits[] = {2, 1, 2, 4, 0, 3, 4};
@@ -183,7 +113,7 @@ Test(replication, commit_index_never_falls) {
 
 /* "If the client's first choice is not the leader, that server will reject the client's request and
  * supply information about the most recent leader it has heard from" (8). */
-Test(replication, followers_and_candidates_refuse_commands) {
+Test(section_8, followers_and_candidates_refuse_commands) {
     struct node n;
     node_start(&n, (struct start){0});
     node_propose(&n, 77);
@@ -203,7 +133,7 @@ Test(replication, followers_and_candidates_refuse_commands) {
 
 /* A leader that cannot commit keeps room for the no-ops of later leaders (8): commands are refused
  * at RAFT_TAIL_MAX uncommitted entries, and accepted again when some are committed. */
-Test(replication, full_tail_refuses_commands) {
+Test(section_8, full_tail_refuses_commands) {
     struct node n;
     node_start(&n, (struct start){0});
     node_elect(&n);
@@ -226,7 +156,7 @@ Test(replication, full_tail_refuses_commands) {
 
 /* A leader whose log is half full appends its no-op (8) when a quorum holds that log, not before:
  * or leaders that fall one after the other would fill it. Below that length, at once. */
-Test(replication, half_full_log_comes_before_the_no_op) {
+Test(section_8, half_full_log_comes_before_the_no_op) {
     char log[RAFT_LOG_MAX];
     for (uint32_t tail = 1; tail < RAFT_LOG_MAX; tail++) {
         struct node n;
@@ -240,17 +170,17 @@ Test(replication, half_full_log_comes_before_the_no_op) {
         node_receive(&n, message_accepted(3, 2, tail));
         cr_assert_eq(n.raft.last, tail + 1, "tail %u", tail);
         cr_assert_eq(n.raft.commit, 0);
-        cr_assert_eq(raft_entry_at(&n.raft, tail + 1)->command, RAFT_NOOP);
+        cr_assert_eq(raft_entry_at(&n.raft, tail + 1)->type, RAFT_NOOP);
         node_receive(&n, message_accepted(4, 2, tail));
         cr_assert_eq(n.raft.last, tail + 1, "there is one no-op a term");
     }
 }
 
 /* A log that is full of committed entries refuses as well, until it is compacted (7). */
-Test(replication, full_log_refuses_commands) {
+Test(section_7, full_log_refuses_commands) {
     char log[RAFT_LOG_MAX];
     struct node n;
-    start_leader(&n, (struct start){.term = 1, .log = log_repeat(log, '1', RAFT_LOG_MAX - 1)});
+    node_lead(&n, (struct start){.term = 1, .log = log_repeat(log, '1', RAFT_LOG_MAX - 1)});
     cr_assert_eq(n.raft.commit, RAFT_LOG_MAX);
     node_propose(&n, 77);
     cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
@@ -265,7 +195,7 @@ Test(replication, full_log_refuses_commands) {
  *   1. Entry 6 of term 2 is written (A), overwritten by term 4 (B), written again as it was (C).
  *   2. A is reported: the disk holds entry 6 of term 2, but B is about to take it away.
  *   3. It counts when C is reported, and so does the acknowledgement. */
-Test(replication, rewritten_entry_counts_with_its_last_write) {
+Test(section_5_3, rewritten_entry_counts_with_its_last_write) {
     struct node n;
     raft_write writes[3];
     node_start(&n, (struct start){.term = 2, .log = "11111"});
@@ -288,7 +218,7 @@ Test(replication, rewritten_entry_counts_with_its_last_write) {
 }
 
 /* Entries that a pending write cuts off stop counting at once (5.3). */
-Test(replication, truncated_entries_no_longer_count_as_saved) {
+Test(section_5_3, truncated_entries_no_longer_count_as_saved) {
     struct node n;
     node_start(&n, (struct start){.term = 2, .log = "12222"});
     cr_assert_eq(n.raft.saved, 5);

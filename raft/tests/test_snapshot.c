@@ -16,7 +16,7 @@ static void start_follower(struct node *n, raft_term term, const char *log, raft
 
 /* "Once a server completes writing a snapshot, it may delete all log entries up through the last
  * included index" (7); the others keep index, term and command. */
-Test(snapshot, compaction_drops_the_prefix) {
+Test(section_7, compaction_drops_the_prefix) {
     static const char log[] = "112333";
     static const raft_term terms[] = {0, 1, 1, 2, 3, 3, 3};
     for (raft_index index = 1; index <= 4; index++) {
@@ -38,7 +38,7 @@ Test(snapshot, compaction_drops_the_prefix) {
 
 /* A snapshot ends with "the last entry the state machine had applied" (7), which is committed; here
  * it must also be durable. Anything else is ignored, and so is what has been dropped already. */
-Test(snapshot, compaction_needs_a_committed_durable_entry) {
+Test(section_7, compaction_needs_a_committed_durable_entry) {
     struct node n;
     start_follower(&n, 1, "1111", 2);
     static const raft_index not_committed[] = {3, 4, 5, UINT64_MAX, 0};
@@ -64,7 +64,7 @@ Test(snapshot, compaction_needs_a_committed_durable_entry) {
 }
 
 /* The entries above the snapshot stay with the writes that hold them (7). */
-Test(snapshot, compaction_leaves_pending_entries_pending) {
+Test(section_7, compaction_leaves_pending_entries_pending) {
     struct node n;
     start_follower(&n, 1, "1111", 4);
     node_receive(&n, message_append(2, 1, "111111", 5, 5));
@@ -79,7 +79,7 @@ Test(snapshot, compaction_leaves_pending_entries_pending) {
 }
 
 /* The consistency check of the entry after the snapshot compares the snapshot's own term (7). */
-Test(snapshot, consistency_check_at_the_end_of_the_snapshot) {
+Test(section_7, consistency_check_at_the_end_of_the_snapshot) {
     static const struct raft_snapshot snapshot = {.index = 3, .term = 2};
     struct node n;
     node_start(&n, (struct start){.term = 3, .snapshot = snapshot});
@@ -92,7 +92,7 @@ Test(snapshot, consistency_check_at_the_end_of_the_snapshot) {
 }
 
 /* A restart begins with the snapshot: what it covers is committed and applied (7). */
-Test(snapshot, server_starts_from_its_snapshot) {
+Test(section_7, server_starts_from_its_snapshot) {
     struct node n;
     struct raft_snapshot snapshot = {.index = 5, .term = 2, .state = state_at(5)};
     node_start(&n, (struct start){.term = 4, .snapshot = snapshot, .log = "34"});
@@ -116,7 +116,7 @@ static void start_leader(struct node *n) {
 
 /* "The leader must occasionally send snapshots to followers that lag behind. This happens when the
  * leader has already discarded the next log entry that it needs to send" (7). */
-Test(snapshot, leader_sends_it_when_the_next_entry_is_gone) {
+Test(section_7, leader_sends_it_when_the_next_entry_is_gone) {
     for (raft_index hint = 0; hint <= 3; hint++) {
         struct node n;
         start_leader(&n);
@@ -126,23 +126,23 @@ Test(snapshot, leader_sends_it_when_the_next_entry_is_gone) {
                          "entry 4 is still there");
             continue;
         }
-        const struct raft_message *m = &sent_alone(&n, RAFT_SNAPSHOT, 2)->message;
+        const struct raft_message *m = &sent_alone(&n, RAFT_CHUNK, 2)->message;
         cr_assert_eq(m->index, 3);
         cr_assert_eq(m->index_term, 1);
-        cr_assert_eq(m->state, state_at(3));
+        cr_assert_eq(m->chunk.snapshot.state, state_at(3));
         node_timeout(&n);
-        sent_to(&n, RAFT_SNAPSHOT, 2); /* Until it is answered. */
+        sent_to(&n, RAFT_CHUNK, 2); /* Until it is answered. */
         sent_to(&n, RAFT_APPEND, 3);
     }
 }
 
 /* When the peer has the snapshot, the entries after it follow (7). */
-Test(snapshot, leader_goes_on_behind_it) {
+Test(section_7, leader_goes_on_behind_it) {
     struct node n;
     start_leader(&n);
     node_receive(&n, message_rejected(2, 2, 4, 0, 0));
     struct raft_message reply = message_accepted(2, 2, 3);
-    reply.type = RAFT_SNAPSHOT_REPLY;
+    reply.type = RAFT_CHUNK_REPLY;
     node_receive(&n, reply);
     cr_assert_eq(n.raft.peers[2].match, 3);
     const struct raft_message *m = &sent_alone(&n, RAFT_APPEND, 2)->message;
@@ -154,7 +154,7 @@ Test(snapshot, leader_goes_on_behind_it) {
 /* "Usually the snapshot will contain new information not already in the recipient's log. In this
  * case, the follower discards its entire log; it is all superseded by the snapshot" (7): also where
  * the log is longer, but is another. */
-Test(snapshot, conflicting_or_short_log_is_replaced) {
+Test(section_7, conflicting_or_short_log_is_replaced) {
     static const char *const logs[] = {"", "1", "111", "1111", "11111111"};
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         struct node n;
@@ -170,7 +170,7 @@ Test(snapshot, conflicting_or_short_log_is_replaced) {
         cr_assert_eq(n.effects.apply_from, 0, "the state machine is replaced, not stepped");
         cr_assert(n.effects.save_snapshot);
         cr_assert_eq(n.effects.save_from, 5);
-        const struct raft_outgoing *o = sent_alone(&n, RAFT_SNAPSHOT_REPLY, 2);
+        const struct raft_outgoing *o = sent_alone(&n, RAFT_CHUNK_REPLY, 2);
         cr_assert_eq(o->after, n.effects.write);
         cr_assert(o->message.accepted);
         cr_assert_eq(o->message.index, 4);
@@ -179,7 +179,7 @@ Test(snapshot, conflicting_or_short_log_is_replaced) {
 
 /* "If existing log entry has same index and term as snapshot's last included entry, retain log
  * entries following it and reply" (figure 13): they may be acknowledged already. */
-Test(snapshot, matching_log_is_kept) {
+Test(figure_13, matching_log_is_kept) {
     struct node n;
     start_follower(&n, 2, "112222", 1);
     node_receive(&n, message_snapshot(2, 2, 4, 2));
@@ -189,14 +189,14 @@ Test(snapshot, matching_log_is_kept) {
     cr_assert_eq(n.effects.apply_from, 2);
     cr_assert_eq(n.effects.apply_to, 4, "what it covers is committed");
     cr_assert_eq(n.effects.write, 0);
-    const struct raft_message *m = &sent_alone(&n, RAFT_SNAPSHOT_REPLY, 2)->message;
+    const struct raft_message *m = &sent_alone(&n, RAFT_CHUNK_REPLY, 2)->message;
     cr_assert(m->accepted);
     cr_assert_eq(m->index, 4);
 }
 
 /* A snapshot that says nothing new changes nothing, but is answered, or the leader would send it
  * for ever (7). */
-Test(snapshot, outdated_snapshot_is_answered_and_ignored) {
+Test(section_7, outdated_snapshot_is_answered_and_ignored) {
     struct node n;
     start_follower(&n, 2, "112222", 5);
     node_compact(&n, 3);
@@ -209,7 +209,7 @@ Test(snapshot, outdated_snapshot_is_answered_and_ignored) {
         cr_assert_eq(n.effects.write, 0);
         cr_assert_not(n.effects.apply_snapshot);
         cr_assert_eq(n.effects.apply_from, 0);
-        const struct raft_outgoing *o = sent_alone(&n, RAFT_SNAPSHOT_REPLY, 2);
+        const struct raft_outgoing *o = sent_alone(&n, RAFT_CHUNK_REPLY, 2);
         cr_assert(o->message.accepted);
         cr_assert_eq(o->message.index, index);
         cr_assert_eq(o->after, 0);
@@ -217,14 +217,14 @@ Test(snapshot, outdated_snapshot_is_answered_and_ignored) {
 }
 
 /* A double of the snapshot is acknowledged when the first one is stable, no earlier (7). */
-Test(snapshot, acknowledgement_waits_for_the_write) {
+Test(section_7, acknowledgement_waits_for_the_write) {
     struct node n;
     node_start(&n, (struct start){.term = 2});
     node_receive(&n, message_snapshot(2, 2, 4, 2));
     raft_write write = n.effects.write;
     for (int i = 0; i < 2; i++) {
         node_receive(&n, message_snapshot(2, 2, 4, 2));
-        cr_assert_eq(sent_alone(&n, RAFT_SNAPSHOT_REPLY, 2)->after, i == 0 ? write : 0);
+        cr_assert_eq(sent_alone(&n, RAFT_CHUNK_REPLY, 2)->after, i == 0 ? write : 0);
         node_receive(&n, message_append(2, 2, "1122", 3, 4));
         cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->after, i == 0 ? write : 0);
         node_saved(&n, write);
@@ -232,7 +232,7 @@ Test(snapshot, acknowledgement_waits_for_the_write) {
 }
 
 /* An entry that follows a snapshot under way is stable after it (7). */
-Test(snapshot, entries_after_it_are_saved_after_it) {
+Test(section_7, entries_after_it_are_saved_after_it) {
     struct node n;
     start_follower(&n, 2, "11", 1);
     node_receive(&n, message_snapshot(2, 2, 4, 2));
@@ -249,7 +249,7 @@ Test(snapshot, entries_after_it_are_saved_after_it) {
 
 /* Entries that the snapshot covers are committed, hence the same: a late append that begins below
  * is answered for what it says, and adds what is new (7). */
-Test(snapshot, appends_below_it_are_answered) {
+Test(section_7, appends_below_it_are_answered) {
     static const char log[] = "11222233";
     for (raft_index from = 1; from <= 7; from++) {
         for (raft_index to = from - 1; to <= 8; to++) {
@@ -268,7 +268,7 @@ Test(snapshot, appends_below_it_are_answered) {
 }
 
 /* An append that ends below the snapshot does not move the commit index (7). */
-Test(snapshot, commit_index_stays_at_or_above_it) {
+Test(section_7, commit_index_stays_at_or_above_it) {
     struct node n;
     node_start(&n, (struct start){.term = 2, .snapshot = {.index = 4, .term = 2}});
     struct raft_message m = message_append(2, 2, "1122", 1, 2);
@@ -280,7 +280,7 @@ Test(snapshot, commit_index_stays_at_or_above_it) {
 
 /* The log holds RAFT_LOG_MAX entries: a full follower acknowledges what fits, and takes the rest
  * when it has compacted (7). */
-Test(snapshot, full_follower_acknowledges_what_fits) {
+Test(section_7, full_follower_acknowledges_what_fits) {
     char log[RAFT_LOG_MAX + 4];
     log_repeat(log, '1', RAFT_LOG_MAX + 3);
     log[RAFT_LOG_MAX - 2] = '\0';
@@ -305,7 +305,7 @@ Test(snapshot, full_follower_acknowledges_what_fits) {
 }
 
 /* A commit index beyond what fitted into a full log is cut as well (5.3, 7). */
-Test(snapshot, full_follower_commits_what_fits) {
+Test(section_5_3, full_follower_commits_what_fits) {
     char log[RAFT_LOG_MAX + 2];
     log_repeat(log, '1', RAFT_LOG_MAX);
     struct node n;
@@ -318,7 +318,7 @@ Test(snapshot, full_follower_commits_what_fits) {
 }
 
 /* A conflict in a full log makes room for what replaces it (5.3, 7). */
-Test(snapshot, full_follower_still_repairs_conflicts) {
+Test(section_5_3, full_follower_still_repairs_conflicts) {
     char log[RAFT_LOG_MAX + 1];
     struct node n;
     node_start(&n, (struct start){.term = 2, .log = log_repeat(log, '1', RAFT_LOG_MAX)});
@@ -330,9 +330,9 @@ Test(snapshot, full_follower_still_repairs_conflicts) {
 
 /* The whole story (7): a follower is cut off, the leader compacts what it misses, more than a log
  * holds, and the follower catches up through the snapshot. */
-Test(snapshot, lagging_follower_catches_up) {
+Test(section_7, lagging_follower_catches_up) {
     static struct cluster c;
-    cluster_start(&c, 3, 1, "111");
+    cluster_start(&c, 3, (struct start){.term = 1, .log = "111"});
     c.cut = (raft_set)1 << 3;
     cluster_timeout(&c, 1);
     cluster_settle(&c);
@@ -342,8 +342,8 @@ Test(snapshot, lagging_follower_catches_up) {
         cluster_settle(&c);
         cluster_timeout(&c, 1);
         cluster_settle(&c);
-        cluster_compact(&c, 1, index - 1);
-        cluster_compact(&c, 2, index - 2);
+        cluster_compact(&c, 1);
+        if (index % 2 == 0) cluster_compact(&c, 2);
     }
     c.cut = 0;
     for (int i = 0; i < 2; i++) {
@@ -352,6 +352,5 @@ Test(snapshot, lagging_follower_catches_up) {
     }
     cluster_assert_converged(&c);
     cr_assert_eq(c.nodes[3].raft.last, 4 + 2 * RAFT_LOG_MAX);
-    cr_assert_geq(c.nodes[3].raft.snapshot.index, 2 * RAFT_LOG_MAX, "it came by snapshot");
-    cr_assert_eq(c.nodes[3].raft.snapshot.state, state_at(c.nodes[3].raft.snapshot.index));
+    cr_assert_geq(c.nodes[3].raft.snapshot.index, RAFT_LOG_MAX, "it came by snapshot");
 }

@@ -33,6 +33,9 @@ static void start(void *node, const struct node_config *config, const struct dis
     actor_start_count++;
     ((struct actor *)node)->self = config->self;
     s->config = *config;
+    s->image = disk->image;
+    memset(s->entries, 0, sizeof s->entries);
+    s->verdict = NODE_EXECUTED;
     s->view = (struct node_view){.term = disk->term,
                                  .vote = disk->vote,
                                  .last = disk_last(disk),
@@ -56,7 +59,10 @@ static uint64_t event_value(const struct node_event *event) {
         cr_assert(event->u.packet.size == sizeof word);
         memcpy(&word, event->u.packet.bytes, sizeof word);
         return word;
-    case NODE_PROPOSE: return event->u.command;
+    case NODE_PROPOSE: return event->u.propose.command;
+    case NODE_READ: return event->u.read;
+    case NODE_CHANGE: return event->u.change.voters;
+    case NODE_TRANSFER: return event->u.target;
     case NODE_SAVED: return event->u.saved;
     case NODE_COMPACT: return event->u.compact.index;
     case NODE_TIMEOUT: return 0;
@@ -70,6 +76,7 @@ static void step(void *node, const struct node_event *event, struct node_effects
     struct stage *s = &stages[id];
     cr_assert(heard_count < HEARD_MAX);
     heard[heard_count++] = (struct heard){event->type, id, event_value(event), world->clock_us};
+    s->event = *event;
     memcpy(out, &s->effects, offsetof(struct node_effects, scratch));
     clear_effects(&s->effects);
 }
@@ -79,8 +86,28 @@ static void view(const void *node, struct node_view *out) {
 }
 
 struct node_entry actor_entry(const void *node, uint64_t index) {
-    (void)node;
-    return (struct node_entry){.term = 7, .command = index % 5 == 0 ? 0 : 100 + index};
+    const struct stage *s = node == NULL ? NULL : &stages[((const struct actor *)node)->self];
+    for (uint32_t i = 0; s != NULL && i < ACTOR_ENTRIES_MAX; i++)
+        if (s->entries[i].index == index) return s->entries[i].entry;
+    if (index % 5 == 0) return (struct node_entry){.term = 7, .type = NODE_NOOP};
+    return (struct node_entry){.term = 7, .type = NODE_COMMAND, .command = 100 + index};
+}
+
+static enum node_verdict verdict(const void *node, uint64_t index) {
+    (void)index;
+    return stages[((const struct actor *)node)->self].verdict;
+}
+
+static void members(const void *node, struct node_members *out) {
+    const struct stage *s = &stages[((const struct actor *)node)->self];
+    *out = s->image.members;
+    for (uint32_t i = 0; i < ACTOR_ENTRIES_MAX; i++)
+        if (s->entries[i].index != 0 && s->entries[i].entry.type == NODE_MEMBERS)
+            *out = s->entries[i].entry.members;
+}
+
+static void image(const void *node, struct node_image *out) {
+    *out = stages[((const struct actor *)node)->self].image;
 }
 
 static struct node_progress progress(const void *node, node_id peer) {
@@ -100,12 +127,16 @@ static const struct node_impl actor_impl = {
     .name = "actor",
     .size = sizeof(struct actor),
     .log_max = NODE_LOG_MAX,
+    .supports = NODE_HAS_ALL,
     .is_flat = true,
     .start = start,
     .step = step,
     .stop = stop,
     .view = view,
     .entry = actor_entry,
+    .verdict = verdict,
+    .members = members,
+    .image = image,
     .progress = progress,
     .promise = promise,
 };
@@ -144,6 +175,10 @@ struct cluster_config quiet(uint32_t nodes) {
         .fault_us = 6 * QUIET_US,
         .down_us_max = 10000,
         .pause_us_max = 10000,
+        .window = 8,
+        .chunk = 10,
+        .snapshot = 30,
+        .retry_us = RETRY_US,
     };
 }
 
@@ -215,6 +250,24 @@ const char *ask_client(node_id id) {
     return heard_by(id);
 }
 
+const char *ask_as(uint32_t client) {
+    struct queue *q = &world->queue;
+    for (uint32_t position = q->count; position-- > 0;) {
+        struct event event = q->events[q->count - 1 - position];
+        if (event_type(event) == EVENT_CLIENT && event.item == client) queue_take(q, position);
+    }
+    cr_assert(queue_push(q, (struct event){.key = event_key(EVENT_CLIENT, 0), .item = client}));
+    heard_count = 0;
+    cluster_step(world);
+    static char line[200];
+    line[0] = '\0';
+    for (node_id id = 1; id <= NODE_MAX; id++)
+        if (heard_count > 0 && heard[0].node == id)
+            snprintf(line, sizeof line, "%u %.150s", id, heard_by(id));
+    cr_assert(heard_count <= 1);
+    return line;
+}
+
 void order_write(node_id id, uint64_t sequence) {
     stages[id].effects.write = sequence;
     stages[id].effects.save_vote = true;
@@ -227,6 +280,24 @@ void order_packet(node_id id, node_id target, uint64_t word, uint64_t after) {
     s->words[i] = word;
     s->effects.packets[i] = (struct node_packet){
         .bytes = &s->words[i], .size = sizeof word, .target = target, .after = after};
+}
+
+void order_entry(node_id id, uint64_t index, struct node_entry e) {
+    struct stage *s = &stages[id];
+    uint32_t i = 0;
+    while (i < ACTOR_ENTRIES_MAX && s->entries[i].index != 0 && s->entries[i].index < index) i++;
+    cr_assert(i < ACTOR_ENTRIES_MAX);
+    s->entries[i].index = index;
+    s->entries[i].entry = e;
+    for (i++; i < ACTOR_ENTRIES_MAX; i++) s->entries[i].index = 0;
+    s->view.last = index;
+}
+
+void order_change(node_id id, uint64_t index, struct node_members m) {
+    uint64_t next = stages[id].view.last + 1;
+    order_entry(id, index, (struct node_entry){.term = 7, .type = NODE_MEMBERS, .members = m});
+    stages[id].effects.write = world->processes[id].durable + world->disks[id].pending + 1;
+    stages[id].effects.save_from = index < next ? index : next;
 }
 
 void order_apply(node_id id, uint64_t from, uint64_t to) {
@@ -250,9 +321,11 @@ static uint64_t fact_value(const struct fact *fact) {
     case FACT_WRITE:
     case FACT_DURABLE: return fact->u.write;
     case FACT_LEAVE: return fact->u.promise.term;
-    case FACT_RESTORE: return fact->u.snapshot.index;
+    case FACT_RESTORE: return fact->u.restore.snapshot.index;
     case FACT_APPLY:
     case FACT_ANSWER: return fact->u.applied.index;
+    case FACT_READ: return fact->u.read.handle;
+    case FACT_SERVE: return fact->u.read.index;
     case FACT_START:
     case FACT_STEP:
     case FACT_CRASH: return 0;
@@ -265,7 +338,8 @@ const char *facts(const struct change *change) {
     static const char *const names[] = {
         [FACT_START] = "start",     [FACT_STEP] = "step",     [FACT_WRITE] = "write",
         [FACT_DURABLE] = "durable", [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
-        [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_CRASH] = "crash"};
+        [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_READ] = "read",
+        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash"};
     static struct text t;
     t = (struct text){0};
     for (uint32_t i = 0; i < change->fact_count; i++)
@@ -274,11 +348,10 @@ const char *facts(const struct change *change) {
 }
 
 const char *heard_by(node_id id) {
-    static const char *const names[] = {[NODE_RECEIVE] = "receive",
-                                        [NODE_TIMEOUT] = "timeout",
-                                        [NODE_PROPOSE] = "propose",
-                                        [NODE_SAVED] = "saved",
-                                        [NODE_COMPACT] = "compact"};
+    static const char *const names[] = {
+        [NODE_RECEIVE] = "receive", [NODE_TIMEOUT] = "timeout", [NODE_PROPOSE] = "propose",
+        [NODE_READ] = "read",       [NODE_CHANGE] = "change",   [NODE_TRANSFER] = "transfer",
+        [NODE_SAVED] = "saved",     [NODE_COMPACT] = "compact"};
     static struct text t;
     t = (struct text){0};
     for (uint32_t i = 0; i < heard_count; i++)

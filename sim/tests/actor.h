@@ -15,12 +15,22 @@
 
 /* ---- The actors. ---- */
 
+enum { ACTOR_ENTRIES_MAX = 4 };
+
 /* The script of one of them. */
 struct stage {
     struct node_effects effects; /* What the next step orders. The one after orders nothing. */
     struct node_view view;
     uint64_t words[NODE_MAX]; /* The packets of `effects`: one word each. */
     struct node_config config;
+    struct node_image image; /* Of its snapshot; at the start, from the disk. */
+    /* Entries of its log that are not as actor_entry() says, in order; the rest has index 0. */
+    struct {
+        uint64_t index;
+        struct node_entry entry;
+    } entries[ACTOR_ENTRIES_MAX];
+    enum node_verdict verdict; /* Of all that it applies. */
+    struct node_event event;   /* The last one that it was told. */
 };
 
 /* An event that an actor was told. */
@@ -40,7 +50,8 @@ extern uint32_t heard_count;
 /* Lives that have begun, in all runs. */
 extern uint32_t actor_start_count;
 
-/* Every fifth entry is a no-op, of no client. */
+/* Every fifth entry is a no-op, of no client, the others are commands of client 0, unless the stage
+ * says otherwise. */
 struct node_entry actor_entry(const void *node, uint64_t index);
 
 /* ---- The choices. ---- */
@@ -61,7 +72,8 @@ enum {
     LATENCY_US = 1000,
     SYNC_US = 100,
     HEARTBEAT_US = 500,
-    DOWN_US = 1000
+    DOWN_US = 1000,
+    RETRY_US = 20000
 };
 /* The configuration for that. */
 struct cluster_config quiet(uint32_t nodes);
@@ -83,13 +95,20 @@ const struct change *poke(node_id id);
 const struct change *fault_now(void);
 /* The node crashes, now and at once. */
 void crash_now(node_id id);
-/* The client proposes now; tells what the node was told then, as heard_by does. */
+/* Client 0 proposes now; tells what the node was told then, as heard_by does. */
 const char *ask_client(node_id id);
+/* That client may ask now: tells what all nodes were told then, with the node in front: "2 read:7".
+ */
+const char *ask_as(uint32_t client);
 
 /* The next step of the node writes its term, which is that number, as its write of that number. */
 void order_write(node_id id, uint64_t sequence);
 /* It sends that word, which leaves when the write `after` is durable. */
 void order_packet(node_id id, node_id target, uint64_t word, uint64_t after);
+/* Its log ends with that entry at `index`. */
+void order_entry(node_id id, uint64_t index, struct node_entry entry);
+/* ... with that configuration, and the next step writes it, with all before it that is new. */
+void order_change(node_id id, uint64_t index, struct node_members members);
 /* It applies the entries `from` to `to`. */
 void order_apply(node_id id, uint64_t from, uint64_t to);
 

@@ -22,6 +22,7 @@ static void start(void *node, const struct node_config *config, const struct dis
         .last = disk_last(disk),
         .snapshot = disk->snapshot,
     };
+    p->image = disk->image;
     for (uint32_t i = 0; i < disk->entry_count; i++)
         p->log[(disk->snapshot.index + 1 + i) % NODE_LOG_MAX] = disk->entries[i];
     p->written = 0;
@@ -50,6 +51,30 @@ static void view(const void *node, struct node_view *out) {
         p->view.last > p->view.snapshot.index ? entry(p, p->view.last).term : p->view.snapshot.term;
 }
 
+static enum node_verdict verdict(const void *node, uint64_t index) {
+    const struct puppet *p = node;
+    return (enum node_verdict)p->verdicts[index % NODE_LOG_MAX];
+}
+
+/* In force at `index` of its log. */
+static struct node_members members_at(const struct puppet *p, uint64_t index) {
+    for (uint64_t i = index; i > p->view.snapshot.index; i--) {
+        struct node_entry e = entry(p, i);
+        if (e.type == NODE_MEMBERS) return e.members;
+    }
+    return p->image.members;
+}
+
+static void members(const void *node, struct node_members *out) {
+    const struct puppet *p = node;
+    *out = p->is_forged ? p->forged : members_at(p, p->view.last);
+}
+
+static void image(const void *node, struct node_image *out) {
+    const struct puppet *p = node;
+    *out = p->image;
+}
+
 static struct node_progress progress(const void *node, node_id peer) {
     const struct puppet *p = node;
     return p->peers[peer];
@@ -70,6 +95,9 @@ const struct node_impl node_puppet = {
     .stop = stop,
     .view = view,
     .entry = entry,
+    .verdict = verdict,
+    .members = members,
+    .image = image,
     .progress = progress,
     .promise = promise,
 };
@@ -103,7 +131,12 @@ void world_close(struct world *w) {
 void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
     const struct cluster_config config = {
         .nodes = node_count,
+        .spares = w->spares,
         .batch_max = 8,
+        .window = 8,
+        .chunk = 1,
+        .snapshot = 1,
+        .retry_us = 100,
         .compact_after = 512,
         .slack_us = UINT32_MAX, /* Any event that is pending may be made to happen. */
         .election_us_min = 1000,
@@ -118,8 +151,8 @@ void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
     memset(w->answers, 0, sizeof w->answers);
     w->answers[CHOICE_LOSS] = 1; /* A packet leaves, and that is all that it is for. */
     w->ignored = 0;
-    memset(w->cluster->memory, 0, w->cluster->stride * (NODE_MAX + 1));
-    checks_reset(w->checks, enabled, node_count);
+    memset(w->cluster->memory, 0, w->cluster->stride * (node_count + w->spares + 1));
+    checks_reset(w->checks, enabled, &config);
     watch(w, cluster_reset(w->cluster, &config, &w->choices));
 }
 
@@ -175,12 +208,37 @@ void saves_command(struct world *w, node_id id, uint64_t index, struct node_entr
 
 void saves_entry(struct world *w, node_id id, uint64_t index, uint64_t term) {
     saves_command(w, id, index,
-                  (struct node_entry){.term = term, .command = index << 32 | (term + 1)});
+                  (struct node_entry){
+                      .term = term, .type = NODE_COMMAND, .command = index << 32 | (term + 1)});
+}
+
+static struct node_entry members_entry(uint64_t term, struct node_members members) {
+    return (struct node_entry){.term = term, .type = NODE_MEMBERS, .members = members};
+}
+
+void saves_members(struct world *w, node_id id, uint64_t index, uint64_t term,
+                   struct node_members members) {
+    saves_command(w, id, index, members_entry(term, members));
 }
 
 void truncates(struct world *w, node_id id, uint64_t last) {
     puppet(w, id)->view.last = last;
     saves_from(w, id, last + 1);
+}
+
+void receives_snapshot(struct world *w, node_id id, node_id source) {
+    struct puppet *p = puppet(w, id);
+    const struct puppet *s = puppet(w, source);
+    p->next.save_chunk = true;
+    p->next.chunk.state = s->view.snapshot.state;
+    p->next.chunk.size = p->next.chunk.length = s->image.size;
+    p->next.apply_snapshot = true;
+    p->image = s->image;
+}
+
+void serves(struct world *w, node_id id, uint64_t handle) {
+    struct puppet *p = puppet(w, id);
+    p->next.reads[p->next.read_count++] = (struct node_read){.handle = handle, .is_served = true};
 }
 
 void promises(struct world *w, node_id id, struct promise promise, uint64_t after) {
@@ -248,6 +306,14 @@ void crashes_before(struct world *w, node_id id, uint32_t effect) {
 
 void restarts(struct world *w, node_id id) { happens(w, EVENT_RESTART, id); }
 
+void begins_read(struct world *w, uint64_t handle) {
+    static struct change change;
+    change.fact_count = 1;
+    change.facts[0] = (struct fact){.type = FACT_READ, .u.read.handle = handle};
+    if (!w->is_over) watch(w, &change);
+    else w->ignored++;
+}
+
 /* ---- moves ---- */
 
 void follows(struct world *w, node_id id, uint64_t term) {
@@ -284,11 +350,22 @@ void elects(struct world *w, node_id id, uint64_t term, node_set voters) {
     leads(w, id, term);
 }
 
-void appends(struct world *w, node_id id, uint64_t index, uint64_t term) {
-    struct puppet *p = puppet(w, id);
-    saves_entry(w, id, index, term);
+/* What it has declared, and a follower's promise of it. */
+static void takes(struct world *w, node_id id, uint64_t index, uint64_t term) {
+    const struct puppet *p = puppet(w, id);
     if (p->view.role != NODE_LEADER) promises_append(w, id, index, term, p->written);
     steps(w, id);
+}
+
+void appends(struct world *w, node_id id, uint64_t index, uint64_t term) {
+    saves_entry(w, id, index, term);
+    takes(w, id, index, term);
+}
+
+void reconfigures(struct world *w, node_id id, uint64_t index, uint64_t term,
+                  struct node_members members) {
+    saves_members(w, id, index, term, members);
+    takes(w, id, index, term);
 }
 
 void replicates(struct world *w, node_set targets, uint64_t index, uint64_t term) {
@@ -297,6 +374,22 @@ void replicates(struct world *w, node_set targets, uint64_t index, uint64_t term
         appends(w, id, index, term);
         syncs(w, id);
     }
+}
+
+void replicates_members(struct world *w, node_set targets, uint64_t index, uint64_t term,
+                        struct node_members members) {
+    for (node_id id = 1; id <= NODE_MAX; id++) {
+        if (!(targets & node_bit(id))) continue;
+        reconfigures(w, id, index, term, members);
+        syncs(w, id);
+    }
+}
+
+void copies(struct world *w, node_id id, node_id source, uint64_t index) {
+    struct node_entry e = entry(puppet(w, source), index);
+    saves_command(w, id, index, e);
+    takes(w, id, index, e.term);
+    syncs(w, id);
 }
 
 void learns(struct world *w, node_id id, node_id peer, uint64_t match) {
@@ -312,22 +405,33 @@ void commits(struct world *w, node_id id, uint64_t index) {
     steps(w, id);
 }
 
-void compacts(struct world *w, node_id id) {
+void answers(struct world *w, node_id id, uint64_t index) {
     struct puppet *p = puppet(w, id);
-    const struct process *process = &w->cluster->processes[id];
+    p->next.answer_from = p->view.commit + 1;
+    commits(w, id, index);
+}
+
+void takes_snapshot(struct world *w, node_id id, struct node_snapshot snapshot) {
+    struct puppet *p = puppet(w, id);
     saves(w, id);
     p->next.save_snapshot = true;
-    p->view.snapshot =
-        (struct node_snapshot){process->applied, entry(p, process->applied).term, process->state};
+    if (!p->next.apply_snapshot)
+        p->image = (struct node_image){.size = 1, .members = members_at(p, snapshot.index)};
+    p->view.snapshot = snapshot;
     steps(w, id);
+}
+
+void compacts(struct world *w, node_id id) {
+    const struct process *process = &w->cluster->processes[id];
+    uint64_t index = process->applied;
+    takes_snapshot(w, id,
+                   (struct node_snapshot){index, entry(puppet(w, id), index).term, process->state});
 }
 
 void installs(struct world *w, node_id id, node_id source) {
     struct puppet *p = puppet(w, id);
-    p->view.snapshot = puppet(w, source)->view.snapshot;
-    p->view.commit = p->view.snapshot.index;
-    p->next.save_snapshot = true;
-    p->next.apply_snapshot = true;
-    truncates(w, id, p->view.snapshot.index);
-    steps(w, id);
+    receives_snapshot(w, id, source);
+    truncates(w, id, puppet(w, source)->view.snapshot.index);
+    p->view.commit = p->view.last;
+    takes_snapshot(w, id, puppet(w, source)->view.snapshot);
 }

@@ -5,6 +5,10 @@
 
 struct world world;
 void open_world(void) { world_open(&world); }
+void open_world_with_spares(void) {
+    open_world();
+    world.spares = 2;
+}
 void close_world(void) { world_close(&world); }
 
 const char *speaks(const struct world *w) {
@@ -75,6 +79,22 @@ void agree(struct world *w, uint64_t last) {
     commits(w, 1, last);
 }
 
+void begin_change(struct world *w, struct node_members members) {
+    agree(w, 2);
+    reconfigures(w, 1, 3, 1, members);
+    syncs(w, 1);
+}
+
+void catch_up(struct world *w, node_set targets) {
+    const struct puppet *leader = puppet(w, 1);
+    for (node_id id = 2; id <= 5; id++) {
+        if (!(targets & node_bit(id))) continue;
+        if (puppet(w, id)->view.term < leader->view.term) follows(w, id, leader->view.term);
+        for (uint64_t i = puppet(w, id)->view.last + 1; i <= leader->view.last; i++)
+            copies(w, id, 1, i);
+    }
+}
+
 void shows_commit(struct world *w, node_id id, uint64_t commit) {
     puppet(w, id)->view.commit = commit;
     steps(w, id);
@@ -89,12 +109,4 @@ void write_batch(struct world *w, node_id id, uint64_t from, uint64_t term) {
     for (uint64_t i = 0; i < NODE_WRITE_MAX; i++) saves_entry(w, id, from + i, term);
     steps(w, id);
     syncs(w, id);
-}
-
-void takes_snapshot(struct world *w, node_id id, struct node_snapshot snapshot) {
-    struct puppet *p = puppet(w, id);
-    saves(w, id);
-    p->next.save_snapshot = true;
-    p->view.snapshot = snapshot;
-    steps(w, id);
 }

@@ -16,9 +16,18 @@ typedef void story(struct world *w, uint32_t variant);
  * the next must not feel. */
 extern struct world world;
 void open_world(void);
+/* With two nodes that may join. */
+void open_world_with_spares(void);
 void close_world(void);
 
 static inline node_set three(node_id a, node_id b, node_id c) { return nodes(a, b) | node_bit(c); }
+
+static inline struct node_members voters(node_set set) {
+    return (struct node_members){.voters = set};
+}
+static inline struct node_members joint(node_set set, node_set outgoing) {
+    return (struct node_members){.voters = set, .outgoing = outgoing};
+}
 
 /* What the checks say. */
 const char *speaks(const struct world *w);
@@ -45,12 +54,14 @@ void judge(enum check_id check, uint32_t node_count, story *tell, uint32_t last)
 void share(struct world *w, uint64_t last);
 /* ... and n1 has committed it. */
 void agree(struct world *w, uint64_t last);
+/* n1 leads term 1 and has committed 2/1; its log ends with a configuration, at 3/1, durable. */
+void begin_change(struct world *w, struct node_members members);
+/* They have all that n1 has; durable. */
+void catch_up(struct world *w, node_set targets);
 /* Without a word to the state machine. */
 void shows_commit(struct world *w, node_id id, uint64_t commit);
 /* In its next step. */
 void becomes_follower(struct world *w, node_id id, uint64_t term);
-/* Compacts to what it is told. */
-void takes_snapshot(struct world *w, node_id id, struct node_snapshot snapshot);
 /* NODE_WRITE_MAX entries; durable. */
 void write_batch(struct world *w, node_id id, uint64_t from, uint64_t term);
 

@@ -11,12 +11,12 @@
 enum { WRONG_COMMAND = 20 };
 
 static void step_abort(void *node, const struct node_event *event, struct node_effects *out) {
-    if (event->type == NODE_PROPOSE && event->u.command == WRONG_COMMAND) abort();
+    if (event->type == NODE_PROPOSE && event->u.propose.command == WRONG_COMMAND) abort();
     node_raft.step(node, event, out);
 }
 
 static void step_hang(void *node, const struct node_event *event, struct node_effects *out) {
-    if (event->type == NODE_PROPOSE && event->u.command == WRONG_COMMAND)
+    if (event->type == NODE_PROPOSE && event->u.propose.command == WRONG_COMMAND)
         for (;;) raise(0);
     node_raft.step(node, event, out);
 }
@@ -25,8 +25,8 @@ static void step_hang(void *node, const struct node_event *event, struct node_ef
 static void step_dice(void *node, const struct node_event *event, struct node_effects *out) {
     static unsigned calls;
     struct node_event other = *event;
-    if (event->type == NODE_PROPOSE && event->u.command == WRONG_COMMAND)
-        other.u.command += 1000 * ++calls;
+    if (event->type == NODE_PROPOSE && event->u.propose.command == WRONG_COMMAND)
+        other.u.propose.command += 1000 * ++calls;
     node_raft.step(node, &other, out);
 }
 

@@ -160,6 +160,74 @@ Test(state_machine_safety, snapshot_uncommitted) {
     judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_snapshot_uncommitted, FORGED);
 }
 
+static void tell_snapshot_unapplied(struct world *w, uint32_t variant) {
+    agree(w, 1);
+    replicates(w, nodes(1, 2), 2, 1);
+    learns(w, 1, 2, 2);
+    if (variant == LEGAL) commits(w, 1, 2);
+    else shows_commit(w, 1, 2);
+    uint64_t state = hash_apply(w->cluster->processes[2].state, 1, puppet(w, 2)->log[1].command);
+    state = hash_apply(state, 1, puppet(w, 2)->log[2].command);
+    takes_snapshot(w, 2, (struct node_snapshot){2, 1, state});
+}
+
+/* A snapshot holds what is committed, but was never applied: nobody can have taken it (7). */
+Test(state_machine_safety, snapshot_unapplied) {
+    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_snapshot_unapplied, FORGED);
+}
+
+static void tell_image(struct world *w, uint32_t variant) {
+    begin_change(w, (struct node_members){.voters = three(1, 2, 3), .learners = 32});
+    catch_up(w, nodes(2, 3));
+    commits(w, 1, 3);
+    if (variant == FORGED) {
+        struct puppet *p = puppet(w, 1);
+        p->next.save_snapshot = true; /* With the image of its start. */
+        p->view.snapshot = (struct node_snapshot){3, 1, w->cluster->processes[1].state};
+        saves(w, 1);
+        steps(w, 1);
+        return;
+    }
+    compacts(w, 1);
+    if (variant == LEGAL) syncs(w, 1);
+    struct puppet *p = puppet(w, 2);
+    receives_snapshot(w, 2, 1);
+    if (variant == FORGED_2) p->image.members.learners = 0;
+    p->view.commit = 3;
+    takes_snapshot(w, 2, puppet(w, 1)->view.snapshot);
+}
+
+/* A snapshot that is taken or installed says the configuration of the committed prefix (7). */
+Test(state_machine_safety, image) { judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_image, FORGED_2); }
+
+static void tell_missing_bytes(struct world *w, uint32_t variant) {
+    agree(w, 1);
+    compacts(w, 1);
+    puppet(w, 1)->image.size = 8;
+    becomes_follower(w, 3, 1);
+    struct puppet *p = puppet(w, 3);
+    receives_snapshot(w, 3, 1);
+    if (variant == LEGAL) { /* In two parts. */
+        p->next.chunk.length = 3;
+        p->next.apply_snapshot = false;
+        steps(w, 3);
+        receives_snapshot(w, 3, 1);
+        p->next.chunk.offset = 3;
+        p->next.chunk.length = 5;
+    }
+    if (variant == FORGED) p->next.chunk.length = 7;
+    if (variant == FORGED_2) p->next.chunk.state++;
+    if (variant == FORGED_3) p->next.save_chunk = false;
+    truncates(w, 3, 1);
+    p->view.commit = 1;
+    takes_snapshot(w, 3, puppet(w, 1)->view.snapshot);
+}
+
+/* A snapshot is installed before all of its bytes have come (7). */
+Test(state_machine_safety, missing_bytes) {
+    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_missing_bytes, FORGED_3);
+}
+
 static void tell_snapshot_of_others(struct world *w, uint32_t variant) {
     elects(w, 3, 1, nodes(2, 3));
     if (variant != FORGED) replicates(w, node_bit(3), 1, variant == FORGED_3 ? 2 : 1);
@@ -192,7 +260,7 @@ static void tell_kept_suffix(struct world *w, uint32_t variant) {
     becomes_follower(w, 3, 2);
     struct puppet *p = puppet(w, 3);
     p->view.commit = 1;
-    p->next.apply_snapshot = true;
+    receives_snapshot(w, 3, 1);
     takes_snapshot(w, 3, puppet(w, 1)->view.snapshot);
     if (variant != LEGAL) return;
     syncs(w, 3);
@@ -264,3 +332,19 @@ static void tell_answer(struct world *w, uint32_t variant) {
 
 /* A client is told before its command is committed, or that another one is (8). */
 Test(acknowledged, early) { judge(CHECK_ACKNOWLEDGED, 3, tell_answer, FORGED_2); }
+
+static void tell_expired_answer(struct world *w, uint32_t variant) {
+    share(w, 1);
+    learns(w, 1, 2, 1);
+    struct puppet *p = puppet(w, 1);
+    p->next.apply_from = p->next.answer_from = p->next.apply_to = 1;
+    p->verdicts[1] = variant == LEGAL ? NODE_EXPIRED : NODE_DUPLICATE;
+    steps(w, 1);
+}
+
+/* Who is told that his session has expired is told nothing about his command; that it was done
+ * before is an acknowledgement (D 6.3). The apply itself is wrong, but not for this check. */
+Test(acknowledged, expired) {
+    silent_with(1u << CHECK_ACKNOWLEDGED, 3, tell_expired_answer, LEGAL);
+    fires_alone(CHECK_ACKNOWLEDGED, 3, tell_expired_answer, FORGED);
+}

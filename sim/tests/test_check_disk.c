@@ -51,6 +51,41 @@ static void tell_low_start(struct world *w, uint32_t variant) {
 /* A life starts below what the disk holds (5.1). */
 Test(monotonic, start) { judge(CHECK_MONOTONIC, 3, tell_low_start, FORGED_2); }
 
+TestSuite(peers, .init = open_world_with_spares, .fini = close_world);
+
+/* n4 joins, leaves and comes back; in the forged variant it stays as a learner in between. */
+static void tell_returning_peer(struct world *w, uint32_t variant) {
+    const node_set first = three(1, 2, 3), all = first | node_bit(4);
+    struct node_members changes[] = {voters(all), voters(first), voters(all)};
+    if (variant == FORGED) changes[1] = (struct node_members){.voters = first, .learners = 16};
+    agree(w, 2);
+    for (uint64_t i = 3; i <= 5; i++) {
+        reconfigures(w, 1, i, 1, changes[i - 3]);
+        syncs(w, 1);
+        catch_up(w, three(2, 3, 4));
+        commits(w, 1, i);
+        if (i == 3) learns(w, 1, 4, 3);
+    }
+    learns(w, 1, 4, 0);
+    if (variant == LEGAL) learns(w, 1, 4, 3);
+}
+
+/* Match never falls while the peer stays a member; one that leaves and comes back is a new one. */
+Test(peers, that_return) { judge(CHECK_MONOTONIC, 3, tell_returning_peer, FORGED); }
+
+static void tell_match_of_members(struct world *w, uint32_t variant) {
+    struct node_members members = {.voters = three(1, 2, 3), .learners = node_bit(4)};
+    begin_change(w, members);
+    catch_up(w, node_bit(2));
+    commits(w, 1, 3);
+    if (variant == LEGAL) catch_up(w, node_bit(4));
+    if (variant == LEGAL) learns(w, 1, 5, 3); /* Who is no member, is not asked for. */
+    learns(w, 1, 4, 3);
+}
+
+/* What a leader knows of its learners must be true, too (5.3). */
+Test(peers, that_learn) { judge(CHECK_MATCH_TRUTH, 3, tell_match_of_members, FORGED); }
+
 /* ---- match-truth ---- */
 
 TestSuite(match_truth, .init = open_world, .fini = close_world);
@@ -270,15 +305,27 @@ static void tell_changed_disk(struct world *w, uint32_t variant) {
     if (variant == 6) disk->snapshot.state++;
     if (variant == 7) disk->snapshot.term++;
     if (variant == 8) disk->snapshot.index++;
+    if (variant == 9) disk->image.members.learners = node_bit(3);
+    if (variant == 10) disk->entries[0].serial++;
+    if (variant == 11) disk->entries[0].type = NODE_SESSION;
     restarts(w, 2);
 }
 
 /* The disk has changed during the crash, in any of its fields. */
 Test(recovery, changed_disk) {
     silent(3, tell_changed_disk, LEGAL);
-    for (uint32_t variant = 1; variant <= 8; variant++)
+    for (uint32_t variant = 1; variant <= 11; variant++)
         fires_alone(CHECK_RECOVERY, 3, tell_changed_disk, variant);
 }
+
+static void tell_empty_disk(struct world *w, uint32_t variant) {
+    crashes(w, 4, 0);
+    if (variant == FORGED) w->cluster->disks[4].image.members = voters(three(1, 2, 3));
+    restarts(w, 4);
+}
+
+/* Who joins has an empty disk: no members. */
+Test(peers, that_joined_not_yet) { judge(CHECK_RECOVERY, 3, tell_empty_disk, FORGED); }
 
 static void tell_second_write_only(struct world *w, uint32_t variant) {
     follows(w, 2, 1);

@@ -111,7 +111,7 @@ static void tell_declaration(struct world *w, uint32_t variant) {
     if (variant == FORGED_5) saves_entry(w, 2, 2, 1); /* Under the snapshot. */
     if (variant == FORGED_6) {
         agree_more(w);
-        p->next.apply_snapshot = true; /* It takes the snapshot of n1, and drops its log. */
+        receives_snapshot(w, 2, 1); /* It takes the snapshot of n1, and drops its log. */
         p->next.save_snapshot = true;
         p->view.snapshot = puppet(w, 1)->view.snapshot;
         p->view.last = p->view.commit = p->view.snapshot.index;

@@ -145,6 +145,88 @@ static void tell_old_entry(struct world *w, uint32_t variant) {
 /* A late commit of an entry that the others have compacted long ago (7). */
 Test(commit_quorum, old_entry) { silent(3, tell_old_entry, LEGAL); }
 
+TestSuite(commit_quorum_of_changes, .init = open_world_with_spares, .fini = close_world);
+
+static void tell_joint_quorum(struct world *w, uint32_t variant) {
+    const node_set holders[] = {three(2, 4, 5), nodes(2, 3), nodes(4, 5), nodes(2, 4)};
+    begin_change(w, joint(three(3, 4, 5), three(1, 2, 3)));
+    catch_up(w, holders[variant]);
+    commits(w, 1, 3);
+}
+
+/* A joint configuration needs both majorities (D 4.3): besides n1, the entry is on one of the new
+ * voters only, or on none of the other outgoing ones. */
+Test(commit_quorum_of_changes, joint) {
+    judge(CHECK_COMMIT_QUORUM, 3, tell_joint_quorum, FORGED_3);
+}
+
+static void tell_latest_configuration(struct world *w, uint32_t variant) {
+    begin_change(w, voters(nodes(1, 2)));
+    catch_up(w, node_bit(variant == LEGAL ? 2 : 3));
+    commits(w, 1, 3);
+}
+
+/* "A server always uses the latest configuration in its log" (6): n1 and n3 were a quorum before.
+ */
+Test(commit_quorum_of_changes, latest) {
+    judge(CHECK_COMMIT_QUORUM, 3, tell_latest_configuration, FORGED);
+}
+
+static void tell_smaller_quorum(struct world *w, uint32_t variant) {
+    elects(w, 1, 1, nodes(1, 2));
+    replicates(w, nodes(1, 2), 1, 1);
+    commits(w, 1, 1);
+    appends(w, 1, 2, 1);
+    if (variant != FORGED) syncs(w, 1);
+    reconfigures(w, 1, 3, 1, voters(node_bit(1)));
+    shows_commit(w, 1, variant == FORGED_2 ? 3 : 2);
+}
+
+/* A leader that has appended a smaller configuration needs no more than that one, even for what is
+ * before it (6). */
+Test(commit_quorum_of_changes, smaller) {
+    silent(2, tell_smaller_quorum, LEGAL);
+    fires_alone(CHECK_COMMIT_QUORUM, 2, tell_smaller_quorum, FORGED);
+    fires_alone(CHECK_COMMIT_QUORUM, 2, tell_smaller_quorum, FORGED_2);
+}
+
+static void tell_commit_and_change(struct world *w, uint32_t variant) {
+    elects(w, 1, 1, nodes(1, 2));
+    replicates(w, nodes(1, 2), 1, 1);
+    replicates(w, nodes(1, 2), 2, 1);
+    if (variant == FORGED) reconfigures(w, 1, 3, 1, voters(three(1, 3, 4) | node_bit(2)));
+    else saves_members(w, 1, 3, 1, voters(three(1, 3, 4) | node_bit(2)));
+    commits(w, 1, 2);
+}
+
+/* What is committed in the step that appends a configuration may go by the one before: of four, two
+ * are no quorum, but of three they were. */
+Test(commit_quorum_of_changes, in_one_step) {
+    judge(CHECK_COMMIT_QUORUM, 3, tell_commit_and_change, FORGED);
+}
+
+static void tell_leader_outside(struct world *w, uint32_t variant) {
+    begin_change(w, voters(nodes(2, 3)));
+    catch_up(w, variant == LEGAL ? nodes(2, 3) : node_bit(2));
+    puppet(w, 1)->view.role = NODE_FOLLOWER;
+    commits(w, 1, 3);
+    if (variant == LEGAL) commits(w, 2, 3);
+}
+
+/* "It does not count itself in majorities" (6); and it may step down with the commit. */
+Test(commit_quorum_of_changes, leader_outside) {
+    judge(CHECK_COMMIT_QUORUM, 3, tell_leader_outside, FORGED);
+}
+
+static void tell_learner(struct world *w, uint32_t variant) {
+    begin_change(w, (struct node_members){.voters = three(1, 2, 3), .learners = node_bit(4)});
+    catch_up(w, variant == LEGAL ? nodes(2, 4) : node_bit(4));
+    commits(w, 1, 3);
+}
+
+/* Learners do not count (D 4.2.1). */
+Test(commit_quorum_of_changes, learner) { judge(CHECK_COMMIT_QUORUM, 3, tell_learner, FORGED); }
+
 /* ---- committed-durability ---- */
 
 TestSuite(committed_durability, .init = open_world, .fini = close_world);
@@ -257,4 +339,69 @@ static void tell_half_of_four(struct world *w, uint32_t variant) {
 Test(committed_durability, half) {
     silent_with(1u << CHECK_COMMITTED_DURABILITY, 4, tell_half_of_four, LEGAL);
     fires_alone(CHECK_COMMITTED_DURABILITY, 4, tell_half_of_four, FORGED);
+}
+
+TestSuite(durability_of_changes, .init = open_world_with_spares, .fini = close_world);
+
+/* n1, in term 1, wants to add n5, which nobody but n5 hears of; n2, in term 2, removes n1. */
+static void tell_change_before_own_term(struct world *w, uint32_t variant) {
+    elects(w, 1, 1, three(1, 2, 3));
+    becomes_follower(w, 5, 1);
+    replicates_members(w, nodes(1, 5), 1, 1, voters(three(1, 2, 3) | nodes(4, 5)));
+    elects(w, 2, 2, three(2, 3, 4));
+    uint64_t index = 1;
+    if (variant == LEGAL) {
+        replicates(w, three(2, 3, 4), index, 2);
+        commits(w, 2, index++);
+    }
+    replicates_members(w, nodes(2, 3), index, 2, voters(three(2, 3, 4)));
+    commits(w, 2, index);
+}
+
+/* A leader must not change the configuration before it has committed an entry of its own term (the
+ * correction of D 4.1): here n1, n4 and n5 would elect n1 without what n2 and n3 have committed. */
+Test(durability_of_changes, change_before_own_term) {
+    judge(CHECK_COMMITTED_DURABILITY, 4, tell_change_before_own_term, FORGED);
+}
+
+static void tell_own_configuration(struct world *w, uint32_t variant) {
+    agree(w, 1);
+    becomes_follower(w, 4, 2);
+    if (variant == LEGAL) appends(w, 4, 1, 2);
+    if (variant == FORGED) reconfigures(w, 4, 1, 2, voters(node_bit(4)));
+    if (variant == FORGED_2) reconfigures(w, 4, 1, 2, joint(node_bit(4), nodes(3, 5)));
+}
+
+/* A candidate goes by the configuration in its own log, be it in the cluster or not (6): without
+ * one it is elected by nobody, else by whoever knows as little. */
+Test(durability_of_changes, own_configuration) {
+    silent_with(1u << CHECK_COMMITTED_DURABILITY, 3, tell_own_configuration, LEGAL);
+    fires_alone(CHECK_COMMITTED_DURABILITY, 3, tell_own_configuration, FORGED);
+    fires_alone(CHECK_COMMITTED_DURABILITY, 3, tell_own_configuration, FORGED_2);
+}
+
+static void tell_old_majority(struct world *w, uint32_t variant) {
+    agree(w, 1);
+    replicates(w, nodes(1, 2), 2, variant == LEGAL ? 3 : 1);
+    becomes_follower(w, 3, 2);
+    reconfigures(w, 3, 1, 2, joint(three(3, 4, 5), three(1, 2, 3)));
+}
+
+/* Who is in a joint configuration needs both majorities: the outgoing voters know better, or they
+ * do not (D 4.3). */
+Test(durability_of_changes, joint) {
+    silent_with(1u << CHECK_COMMITTED_DURABILITY, 3, tell_old_majority, LEGAL);
+    fires_alone(CHECK_COMMITTED_DURABILITY, 3, tell_old_majority, FORGED);
+}
+
+static void tell_missing_voter(struct world *w, uint32_t variant) {
+    agree(w, 1);
+    becomes_follower(w, 3, 2);
+    reconfigures(w, 3, 1, 2, voters(nodes(3, variant == LEGAL ? NODE_MAX : 5)));
+}
+
+/* A voter that does not exist elects nobody; an empty one would. */
+Test(durability_of_changes, missing_voter) {
+    silent_with(1u << CHECK_COMMITTED_DURABILITY, 3, tell_missing_voter, LEGAL);
+    fires_alone(CHECK_COMMITTED_DURABILITY, 3, tell_missing_voter, FORGED);
 }

@@ -34,6 +34,20 @@ Test(progress, stalled) {
     expect_text("no leader");
 }
 
+/* ... and what the leader is in the midst of is told. */
+Test(progress, stalled_in_a_change) {
+    world_reset(&world, 3, 1u << CHECK_PROGRESS);
+    begin_change(&world, joint(three(1, 2, 3), three(1, 2, 3)));
+    checks_stalled(world.checks, world.cluster);
+    cr_assert_not_null(strstr(speaks(&world), "joint"), "%s", speaks(&world));
+    world_reset(&world, 3, 1u << CHECK_PROGRESS);
+    agree(&world, 1);
+    puppet(&world, 1)->view.transfer = 2;
+    steps(&world, 1);
+    checks_stalled(world.checks, world.cluster);
+    cr_assert_not_null(strstr(speaks(&world), "handing over to n2"), "%s", speaks(&world));
+}
+
 /* Full logs are an excuse only while they are uncommitted (7): what is committed can be compacted.
  */
 Test(progress, full_of_committed) {
@@ -113,18 +127,22 @@ Test(table, names) {
 
 TestSuite(undecided, .init = open_world, .fini = close_world);
 
-static void expect_undecided(uint32_t node_count, story *tell, const char *reason) {
+static void expect_undecided(uint32_t node_count, story *tell, uint32_t variant,
+                             const char *reason) {
     world_reset(&world, node_count, CHECK_ALL);
-    tell(&world, FORGED);
+    tell(&world, variant);
     cr_assert_null(checks_violation(world.checks), "%s", speaks(&world));
     cr_assert_not_null(checks_undecided(world.checks));
     cr_assert_str_eq(checks_undecided(world.checks), reason);
 }
 
-/* n1 and n2 fill their logs and compact them, again and again; n3 does so in LEGAL only. */
+/* n1 and n2 fill their logs and compact them, again and again; n3 does so in the first variant
+ * only, and stays empty in the second. */
+enum { COMPACTS, STAYS_EMPTY, GROWS_OLD };
 static void tell_long_history(struct world *w, uint32_t variant) {
-    node_id count = variant == LEGAL ? 3 : 2;
+    node_id count = variant == COMPACTS ? 3 : 2;
     elects(w, 1, 1, nodes(1, 2));
+    if (variant == GROWS_OLD) replicates(w, node_bit(3), 1, 1);
     for (uint64_t i = 1; i <= HISTORY_RECORDS_MAX + NODE_WRITE_MAX; i += NODE_WRITE_MAX) {
         uint64_t last = i + NODE_WRITE_MAX - 1;
         for (node_id id = 1; id <= count && !w->is_over; id++) write_batch(w, id, i, 1);
@@ -139,10 +157,46 @@ static void tell_long_history(struct world *w, uint32_t variant) {
 }
 
 /* A disk that never compacts keeps the whole history alive: in the end it is full, and the run
- * undecided. Where all compact, it slides. */
+ * undecided. Where all compact, it slides; an empty one has nothing to compact. */
 Test(undecided, history_of_indexes) {
-    silent(3, tell_long_history, LEGAL);
-    expect_undecided(3, tell_long_history, "the history of entries is full");
+    silent(3, tell_long_history, COMPACTS);
+    silent(3, tell_long_history, STAYS_EMPTY);
+    expect_undecided(3, tell_long_history, GROWS_OLD, "the history of entries is full");
+}
+
+/* n3 has been empty for so long; now it gets the snapshot, or what is no more known. */
+static void tell_late_joiner(struct world *w, uint32_t variant) {
+    tell_long_history(w, STAYS_EMPTY);
+    crashes(w, 3, 0);
+    restarts(w, 3);
+    becomes_follower(w, 3, 1);
+    if (variant == LEGAL) {
+        promises_append(w, 3, 0, 0, 1);
+        installs(w, 3, 1);
+        syncs(w, 3);
+        replicates(w, three(1, 2, 3), puppet(w, 1)->view.last + 1, 1);
+        learns(w, 1, 3, puppet(w, 1)->view.last);
+    } else if (variant == FORGED) {
+        promises_append(w, 3, 1, 1, 1);
+        steps(w, 3);
+        syncs(w, 3);
+    } else {
+        appends(w, 3, 1, 1);
+    }
+}
+
+static void tell_late_match(struct world *w, uint32_t variant) {
+    (void)variant;
+    tell_long_history(w, STAYS_EMPTY);
+    learns(w, 1, 3, 1);
+}
+
+/* What is older than the history cannot be judged; a confirmation of it by who has nothing can. */
+Test(undecided, late_joiner) {
+    silent(3, tell_late_joiner, LEGAL);
+    fires_alone(CHECK_VOTE_ONCE, 3, tell_late_joiner, FORGED);
+    expect_undecided(3, tell_late_joiner, FORGED_2, "the history of entries is full");
+    fires_alone(CHECK_MATCH_TRUTH, 3, tell_late_match, FORGED);
 }
 
 static void tell_many_branches(struct world *w, uint32_t variant) {
@@ -157,7 +211,7 @@ static void tell_many_branches(struct world *w, uint32_t variant) {
 /* A log that is rewritten in term after term: too many entries. */
 Test(undecided, history_of_records) {
     silent(3, tell_many_branches, LEGAL);
-    expect_undecided(3, tell_many_branches, "the history of entries is full");
+    expect_undecided(3, tell_many_branches, FORGED, "the history of entries is full");
 }
 
 static void tell_many_terms(struct world *w, uint32_t variant) {
@@ -169,11 +223,14 @@ static void tell_many_terms(struct world *w, uint32_t variant) {
     if (variant == LEGAL) elects(w, 1, term + 1, nodes(1, 2));
 }
 
-/* A leader of so much later a term that an old one would be forgotten, whom the disk of n3 could
- * still vote for. */
+/* A leader of so much later a term that an old one would be forgotten, in which n3 could still
+ * stand. */
 Test(undecided, leaders) {
     silent(3, tell_many_terms, LEGAL);
-    expect_undecided(3, tell_many_terms, "the table of leaders is full");
+    world.spares = 1; /* It knows nobody to ask for a vote. */
+    silent(3, tell_many_terms, LEGAL);
+    world.spares = 0;
+    expect_undecided(3, tell_many_terms, FORGED, "the table of leaders is full");
 }
 
 /* A log of the core is full of entries that no leader could commit: no stall to blame anyone for.
@@ -351,7 +408,7 @@ static void tell_install_on_a_short_log(struct world *w, uint32_t last) {
     becomes_follower(w, 3, 1);
     for (uint64_t i = 1; i <= last; i++) replicates(w, node_bit(3), i, 1);
     struct puppet *p = puppet(w, 3);
-    p->next.apply_snapshot = true;
+    receives_snapshot(w, 3, 1);
     p->view.last = p->view.commit = 3;
     takes_snapshot(w, 3, puppet(w, 1)->view.snapshot);
     syncs(w, 3);

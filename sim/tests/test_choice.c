@@ -343,8 +343,10 @@ static uint32_t answer_to_byte(enum choice_label label, uint32_t bound, uint8_t 
  * tell apart. */
 Test(choice, bytes_reach_every_answer) {
     static const enum choice_label faults[] = {
-        CHOICE_LOSS,  CHOICE_DUPLICATE, CHOICE_DELAY, CHOICE_SYNC_LEFT,    CHOICE_CRASH,
-        CHOICE_PAUSE, CHOICE_PARTITION, CHOICE_HEAL,  CHOICE_CLIENT_TARGET};
+        CHOICE_LOSS,           CHOICE_DUPLICATE,     CHOICE_DELAY,     CHOICE_SYNC_LEFT,
+        CHOICE_CRASH,          CHOICE_PAUSE,         CHOICE_PARTITION, CHOICE_HEAL,
+        CHOICE_CLIENT_TARGET,  CHOICE_CLIENT_FORGET, CHOICE_CHANGE,    CHOICE_TRANSFER,
+        CHOICE_OPERATOR_TARGET};
     bool is_fault[CHOICE_LABEL_COUNT] = {false};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) is_fault[faults[i]] = true;
     for (uint32_t label = 0; label < CHOICE_LABEL_COUNT; label++)

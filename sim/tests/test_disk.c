@@ -22,6 +22,7 @@ struct model {
     uint64_t term, last;
     node_id vote;
     struct node_snapshot snapshot;
+    struct node_image image;
     struct node_entry entries[MODEL_INDEX_MAX];
 };
 
@@ -32,6 +33,7 @@ static void model_apply(struct model *m, const struct disk_write *w) {
     }
     if (w->has_snapshot) {
         m->snapshot = w->snapshot;
+        m->image = w->image;
         if (m->last < w->snapshot.index) m->last = w->snapshot.index;
     }
     if (w->from == 0) return;
@@ -48,12 +50,13 @@ static void check_disk(const struct model *m) {
     cr_assert(disk.term == m->term && disk.vote == m->vote);
     cr_assert(disk.snapshot.index == m->snapshot.index);
     cr_assert(disk.snapshot.term == m->snapshot.term && disk.snapshot.state == m->snapshot.state);
+    cr_assert(memcmp(&disk.image, &m->image, sizeof disk.image) == 0);
     cr_assert(disk_last(&disk) == m->last, "last %u, expected %u", (unsigned)disk_last(&disk),
               (unsigned)m->last);
     for (uint32_t i = 0; i < disk.entry_count; i++) {
         const struct node_entry *e = &m->entries[disk.snapshot.index + 1 + i];
-        cr_assert(disk.entries[i].term == e->term && disk.entries[i].command == e->command,
-                  "entry %u", (unsigned)disk.snapshot.index + 1 + i);
+        cr_assert(memcmp(&disk.entries[i], e, sizeof *e) == 0, "entry %u",
+                  (unsigned)disk.snapshot.index + 1 + i);
     }
 }
 
@@ -70,6 +73,7 @@ static void fill_slot(const struct disk_write *w) {
     if (w->has_vote) slot->term = w->term;
     if (w->has_vote) slot->vote = w->vote;
     if (w->has_snapshot) slot->snapshot = w->snapshot;
+    if (w->has_snapshot) slot->image = w->image;
     for (uint32_t i = 0; i < w->entry_count; i++) slot->entries[i] = w->entries[i];
 }
 
@@ -81,6 +85,9 @@ static void add_snapshot(uint64_t *random, const struct model *m, struct disk_wr
     if (roll(random, 4) == 0) w->snapshot.index = m->last + 1 + roll(random, 30);
     w->snapshot.term = random_next(random);
     w->snapshot.state = random_next(random);
+    w->image.size = random_next(random);
+    w->image.members.voters = random_next(random);
+    w->image.extra[NODE_EXTRA_MAX - 1] = random_next(random);
 }
 
 /* From anywhere above the snapshot on: mostly near the end, as nodes do. */
@@ -93,7 +100,9 @@ static void add_entries(uint64_t *random, const struct model *m, struct disk_wri
     w->entry_count = roll(random, NODE_WRITE_MAX + 1);
     if (w->from - base - 1 + w->entry_count > NODE_LOG_MAX) w->entry_count = 0;
     for (uint32_t i = 0; i < w->entry_count; i++)
-        w->entries[i] = (struct node_entry){random_next(random), random_next(random)};
+        w->entries[i] = (struct node_entry){.term = random_next(random),
+                                            .type = roll(random, 4),
+                                            .members = {random_next(random), 0, 1}};
 }
 
 /* A write that may follow on what the node holds: `m`, with all pending writes. */
@@ -169,7 +178,7 @@ static void write_vote(uint64_t sequence) {
 static void write_log(uint64_t from, uint32_t count, uint64_t term) {
     struct disk_write w = {.from = from, .entry_count = count};
     for (uint32_t i = 0; i < count; i++)
-        w.entries[i] = (struct node_entry){term, 100 * term + from + i};
+        w.entries[i] = (struct node_entry){.term = term, .command = 100 * term + from + i};
     fill_slot(&w);
 }
 
@@ -286,16 +295,22 @@ Test(disk, holds_the_longest_log) {
     }
 }
 
-/* Goal: a node that never ran finds nothing. Method: clear a disk in use. */
+/* Goal: a node that never ran finds nothing but, if it is a first member, who the others are.
+ * Method: clear or bootstrap a disk in use. */
 Test(disk, clear_leaves_it_as_new) {
-    write_vote(5);
-    write_log(1, 9, 1);
-    write_snapshot(4, 0);
-    sync_all();
-    write_vote(6);
-    disk_clear(&disk);
-    cr_assert(disk.term == 0 && disk.vote == 0 && disk.pending == 0 && disk.entry_count == 0);
-    cr_assert(disk.snapshot.index == 0 && disk.snapshot.term == 0 && disk.snapshot.state == 0);
-    write_vote(1);
-    cr_assert(disk_sync(&disk)->sequence == 1);
+    for (node_set voters = 0; voters <= 14; voters += 14) {
+        write_vote(5);
+        write_log(1, 9, 1);
+        write_snapshot(4, 0);
+        sync_all();
+        write_vote(6);
+        if (voters == 0) disk_clear(&disk);
+        else disk_bootstrap(&disk, voters);
+        cr_assert(disk.term == 0 && disk.vote == 0 && disk.pending == 0 && disk.entry_count == 0);
+        cr_assert(disk.snapshot.index == 0 && disk.snapshot.term == 0 && disk.snapshot.state == 0);
+        struct node_image image = {.members.voters = voters};
+        cr_assert(memcmp(&disk.image, &image, sizeof image) == 0);
+        write_vote(1);
+        cr_assert(disk_sync(&disk)->sequence == 1);
+    }
 }

@@ -86,6 +86,8 @@ enum {
     CRASHES = ORDER | 1 << CHOICE_CRASH | 1 << CHOICE_CRASH_POINT | 1 << CHOICE_CRASH_KEEP,
     DISKS = CRASHES | 1 << CHOICE_SYNC_LEFT,
     LOSSES = ORDER | 1 << CHOICE_LOSS | 1 << CHOICE_DUPLICATE,
+    CHANGES = ORDER | 1 << CHOICE_CHANGE | 1 << CHOICE_CHANGE_NODE | 1 << CHOICE_TRANSFER,
+    CLIENTS = ORDER | 1 << CHOICE_CLIENT_READ | 1 << CHOICE_CLIENT_FORGET | 1 << CHOICE_LOSS,
     PARTITIONS = ORDER | 1 << CHOICE_PARTITION | 1 << CHOICE_PARTITION_NODE | 1 << CHOICE_HEAL
 };
 
@@ -108,6 +110,10 @@ static struct cluster_config config_of(uint32_t node_count) {
         .fault_us = 8000,
         .down_us_max = 20000,
         .pause_us_max = 1,
+        .window = 4,
+        .chunk = 1,
+        .snapshot = 2,
+        .retry_us = 20000,
     };
 }
 
@@ -164,4 +170,31 @@ Test(exhaustive, partitions) {
     expect_some(SOMETIMES_BRIDGE);
     expect_some(SOMETIMES_HEAL);
     expect_some(SOMETIMES_SNAPSHOT_INSTALLED);
+}
+
+/* Changes of all kinds and transfers, in any order with what goes on (6, D 3.10, D 4). */
+Test(exhaustive, changes) {
+    struct cluster_config config = config_of(2);
+    config.spares = 1;
+    config.operator_us = 5000;
+    explore(&(struct exploration){"changes", CHANGES, 4, 60, 5, config});
+    expect_some(SOMETIMES_CHANGE);
+    expect_some(SOMETIMES_CHANGE_JOINT);
+    expect_some(SOMETIMES_JOINT_LEFT);
+    expect_some(SOMETIMES_LEADER_REMOVED);
+    expect_some(SOMETIMES_TRANSFER);
+    expect_some(SOMETIMES_RETIRED);
+}
+
+/* A client with a session, which reads or fails, while packets are lost (8, D 6). */
+Test(exhaustive, clients) {
+    struct cluster_config config = config_of(3);
+    config.clients = 1;
+    config.steps = 90;
+    config.retry_us = 100;
+    explore(&(struct exploration){"clients", CLIENTS, 5, 80, 8, config});
+    expect_some(SOMETIMES_SESSION_OPENED);
+    expect_some(SOMETIMES_READ_SERVED);
+    expect_some(SOMETIMES_RETRY);
+    expect_some(SOMETIMES_DUPLICATE_COMMAND);
 }

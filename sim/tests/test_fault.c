@@ -36,7 +36,7 @@ static void check_partition_choices(const struct choice_list *list, uint32_t cho
 /* Of CHOICE_PARTITION_NODE, the first two are the nodes; then come the sides, node by node. */
 static void judge_partition(const struct choice_list *list, struct verdict *v) {
     static struct network network;
-    uint32_t shape = value_of(list, CHOICE_PARTITION, 0), n = world->config.nodes;
+    uint32_t shape = value_of(list, CHOICE_PARTITION, 0), n = cluster_count(world);
     check_partition_choices(list, shape, n);
     memcpy(network.cut, v->cut, sizeof v->cut);
     if (value_of(list, CHOICE_HEAL, 0) != 0) network_heal(&network);
@@ -62,7 +62,7 @@ static void check_occasion(const struct choice_list *list, struct verdict *v,
     bool is_crash = crashed != 0 && point == 0;
     cr_assert_str_eq(facts(change), is_crash ? "crash" : "");
     if (is_crash) cr_assert(change->facts[0].node == crashed);
-    for (uint32_t id = 1; id <= world->config.nodes; id++) {
+    for (uint32_t id = 1; id <= cluster_count(world); id++) {
         const struct process *p = &world->processes[id];
         bool is_dead = is_crash && id == crashed;
         cr_assert(p->is_alive == !is_dead);
@@ -79,7 +79,9 @@ Test(cluster, faults_hit_as_chosen) {
     struct choice_odds odds;
     for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++) odds.odds[i] = CHOICE_UNIFORM;
     for (uint64_t seed = 0; seed < 3000; seed++) {
-        stage_begin(quiet(3 + (uint32_t)(seed % 7)));
+        struct cluster_config config = quiet(3 + (uint32_t)(seed % 7));
+        config.spares = (uint32_t)(seed / 7 % 3);
+        stage_begin(config);
         struct choice_list list = {.items = items, .capacity = 64};
         choices_random(&stage_choices, seed, &odds, &list);
         struct verdict verdict = {0};
@@ -87,7 +89,7 @@ Test(cluster, faults_hit_as_chosen) {
             list.count = 0;
             memset(world->counts, 0, sizeof world->counts);
             world->queue.count = 0; /* Nothing else is due. */
-            for (uint32_t id = 1; id <= world->config.nodes; id++) {
+            for (uint32_t id = 1; id <= cluster_count(world); id++) {
                 world->processes[id].is_alive = true;
                 world->processes[id].crash_before = 0;
                 world->processes[id].resume_us = 0;
@@ -177,7 +179,7 @@ Test(cluster, calm_ends_all_faults) {
 static void settle(void) {
     stage_begin(quiet(3));
     cluster_calm(world);
-    world->client.is_done = true;
+    world->clients[0].has_written = true;
     for (uint32_t id = 1; id <= 3; id++) {
         struct process *p = &world->processes[id];
         p->applied = 8;
@@ -187,14 +189,15 @@ static void settle(void) {
 }
 
 /* Goal: the calm phase ends only when its whole goal is reached. Method: a settled cluster with one
- * thing wrong at a time, at each node of the core; at a node outside of it, nothing matters. */
+ * thing wrong at a time, at each node of the core; at a node outside of it, nothing matters, nor
+ * does a learner who is. Of a transfer and of its configuration, only the leader is asked. */
 Test(cluster, settled_needs_every_part_of_the_goal) {
     settle();
     cr_assert(cluster_is_settled(world));
-    world->client.is_done = false;
+    world->clients[0].has_written = false;
     cr_assert(!cluster_is_settled(world));
     for (uint32_t id = 1; id <= 3; id++)
-        for (uint32_t wrong = 0; wrong < 7; wrong++) {
+        for (uint32_t wrong = 0; wrong < 11; wrong++) {
             settle();
             struct process *p = &world->processes[id];
             struct node_view *v = &p->views[p->newest];
@@ -205,7 +208,11 @@ Test(cluster, settled_needs_every_part_of_the_goal) {
             if (wrong == 4) v->last_term--;
             if (wrong == 5) v->commit--;
             if (wrong == 6) v->role = NODE_FOLLOWER;
-            bool is_fine = wrong == 6 && id != 2;
+            if (wrong == 7) v->transfer = 1;
+            if (wrong == 8) stages[id].image.members.outgoing = node_bit(1);
+            if (wrong == 9) stages[id].image.members.voters &= ~node_bit(id);
+            if (wrong == 10) stages[id].image.members.learners = node_bit(4);
+            bool is_fine = wrong == 10 || (wrong >= 6 && id != 2);
             cr_assert(cluster_is_settled(world) == is_fine, "n%u, %u", id, wrong);
             world->core &= ~node_bit((node_id)id);
             cr_assert(cluster_is_settled(world) == (id != 2), "n%u, %u", id, wrong);
@@ -220,8 +227,8 @@ Test(cluster, calm_client_wants_one_answer) {
         order_apply(1, i + 1, i + 1);
         stages[1].effects.answer_from = i + 1;
         poke(1);
-        cr_assert(world->client.acknowledged == i + 1 && world->client.acknowledged_max == i + 1);
-        cr_assert(world->client.is_done == (i == 1));
+        cr_assert(world->counts[SOMETIMES_ACKNOWLEDGED] == i + 1);
+        cr_assert(world->clients[0].has_written == (i == 1));
         cr_assert_str_eq(ask_client(1), i == 0 ? "propose:1" : "");
         if (i == 0) cluster_calm(world);
     }

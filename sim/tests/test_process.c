@@ -94,7 +94,8 @@ static void check_plan(const struct plan *plan) {
     cr_assert(world->disks[1].pending == (is_alive && plan->has_write));
     cr_assert(world->processes[1].crash_before == 0 && slots_in_use(&world->network) <= 3);
     if (is_whole && plan->has_entries) cr_assert(world->processes[1].applied == 6);
-    cr_assert(world->client.acknowledged == (is_whole && plan->has_answer ? 2 : 0));
+    uint64_t acknowledged = is_whole && plan->has_answer ? 2 : 0;
+    cr_assert(world->counts[SOMETIMES_ACKNOWLEDGED] == acknowledged);
 }
 
 /* Goal: effects happen in their order, and a crash before any of them leaves just those before it.
@@ -114,21 +115,30 @@ Test(cluster, crash_leaves_the_effects_before_it) {
             }
 }
 
-/* Goal: the state machine is what was applied: a snapshot replaces it, entries add to it. Method:
- * apply some, restore, apply more: the state is the hash of the same. */
+/* Goal: the state machine is what was applied: a snapshot replaces it, executed commands add to it,
+ * nothing else does. Method: apply some, restore, apply more: the state is the hash of the same. */
 Test(cluster, state_machine_follows_applies) {
     stage_begin(quiet(3));
     order_apply(1, 1, 4);
     poke(1);
     uint64_t state = 0;
-    for (uint64_t i = 1; i <= 4; i++) state = hash_apply(state, 7, i % 5 == 0 ? 0 : 100 + i);
+    for (uint64_t i = 1; i <= 4; i++) state = hash_apply(state, 7, 100 + i);
     cr_assert(world->processes[1].applied == 4 && world->processes[1].state == state);
     stages[1].view.snapshot = (struct node_snapshot){.index = 9, .term = 7, .state = 1234};
     stages[1].effects.apply_snapshot = true;
     order_apply(1, 10, 11);
     poke(1);
-    state = hash_apply(hash_apply(1234, 7, 0), 7, 111);
+    state = hash_apply(1234, 7, 111); /* 10 is a no-op. */
     cr_assert(world->processes[1].applied == 11 && world->processes[1].state == state);
+    for (enum node_verdict v = NODE_DUPLICATE; v <= NODE_EXPIRED; v++) {
+        stages[1].verdict = v;
+        order_apply(1, 12, 14);
+        const struct change *change = poke(1);
+        cr_assert(world->processes[1].applied == 14 && world->processes[1].state == state);
+        for (uint32_t i = 1; i <= 3; i++) cr_assert(change->facts[i].u.applied.verdict == v);
+    }
+    cr_assert(world->counts[SOMETIMES_DUPLICATE_COMMAND] == 3);
+    cr_assert(world->counts[SOMETIMES_SESSION_EXPIRED] == 3);
 }
 
 /* Goal: a write holds what the node has when it asks for it. Method: term, vote, log and snapshot
@@ -159,6 +169,82 @@ Test(cluster, writes_hold_what_the_node_has) {
     cr_assert(disk_last(d) == 5 && d->entry_count == 3);
     for (uint32_t i = 0; i < 3; i++)
         cr_assert(d->entries[i].command == actor_entry(NULL, 3 + i).command);
+}
+
+/* ---- chunks ---- */
+
+/* A chunk of the snapshot `state` of that size, from that node; and whether what has come is whole
+ * then, the sender another one in the middle, and it a later chunk. */
+struct arrival {
+    uint64_t state, size, offset, length;
+    node_id source;
+    bool is_whole, is_resumed;
+};
+
+static void receive_chunk(const struct arrival *a) {
+    struct node_effects *e = &stages[1].effects;
+    e->save_chunk = true;
+    e->chunk.state = a->state;
+    e->chunk.size = a->size;
+    e->chunk.offset = a->offset;
+    e->chunk.length = a->length;
+    uint64_t word = 1;
+    uint32_t slot = network_put(&world->network, a->source, 1, &word, sizeof word);
+    struct event event = {.key = event_key(EVENT_PACKET, 1), .item = slot};
+    cr_assert(queue_push(&world->queue, event));
+    cluster_step(world);
+}
+
+/* The snapshot `state` is installed now: is it whole? */
+static bool is_whole(uint64_t state) {
+    stages[1].view.snapshot = (struct node_snapshot){.index = 9, .term = 7, .state = state};
+    stages[1].effects.apply_snapshot = true;
+    const struct change *change = poke(1);
+    const struct fact *fact = &change->facts[1];
+    cr_assert(fact->type == FACT_RESTORE && fact->u.restore.snapshot.state == state);
+    return fact->u.restore.is_whole;
+}
+
+/* Goal: a snapshot is whole when all its bytes have come, in order, from whomever. Method: chunks
+ * in order, with gaps, doubled, mixed with those of others, begun anew; after each of them another
+ * run installs it there. */
+Test(cluster, chunks_make_a_snapshot) {
+    const struct arrival arrivals[] = {
+        {5, 30, 0, 10, 2, false, false},  {5, 30, 10, 10, 2, false, false},
+        {5, 30, 20, 10, 3, true, true},   {5, 30, 20, 10, 3, false, false}, /* Doubled. */
+        {5, 30, 10, 10, 3, false, false}, /* Nothing helps any more. */
+        {5, 30, 0, 10, 3, false, false},  {5, 30, 20, 10, 3, false, false}, /* A gap. */
+        {5, 30, 0, 20, 2, false, false},  {6, 30, 20, 10, 2, false, false}, /* Another one. */
+        {5, 30, 0, 20, 2, false, false},  {5, 40, 20, 10, 2, false, false}, /* Longer. */
+        {5, 30, 0, 20, 2, false, false},  {5, 30, 20, 11, 2, false, false}, /* Too long. */
+        {5, 30, 0, 20, 2, false, false},  {5, 30, 0, 20, 3, false, false},
+        {5, 30, 20, 10, 3, true, false},  {5, 1, 0, 1, 2, true, false},
+    };
+    uint32_t count = sizeof arrivals / sizeof arrivals[0];
+    for (uint32_t n = 1; n <= count; n++) {
+        stage_begin(quiet(3));
+        uint64_t later = 0, resumed = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            receive_chunk(&arrivals[i]);
+            later += arrivals[i].offset > 0;
+            resumed += arrivals[i].is_resumed;
+        }
+        cr_assert(world->counts[SOMETIMES_CHUNK] == later);
+        cr_assert(world->counts[SOMETIMES_SNAPSHOT_RESUMED] == resumed);
+        cr_assert(is_whole(5) == arrivals[n - 1].is_whole, "after chunk %u", n);
+        cr_assert(!is_whole(4)); /* It is that of no other state. */
+    }
+}
+
+/* Goal: received chunks are gone after a crash, and none are a whole. Method: all chunks, then a
+ * crash and a restart. */
+Test(cluster, crash_forgets_the_chunks) {
+    stage_begin(quiet(3));
+    cr_assert(!is_whole(0));
+    receive_chunk(&(struct arrival){5, 30, 0, 30, 2, true, false});
+    crash_now(1);
+    run_for(DOWN_US);
+    cr_assert(!is_whole(5));
 }
 
 /* ---- durability ---- */
@@ -292,7 +378,8 @@ struct move {
     uint64_t term_before, term;
     uint64_t counted;
     uint64_t commit, save_from, answer_from;
-    bool takes_snapshot, installs_snapshot, other_is_dead;
+    bool takes_snapshot, installs_snapshot, other_is_dead, is_outsider;
+    node_id transfer_before, transfer;
 };
 
 /* Node 1 moves; node 2 leads an older term throughout. */
@@ -301,10 +388,15 @@ static void take_move(const struct move *move) {
     stages[2].view.role = NODE_LEADER;
     poke(2);
     struct stage *s = &stages[1];
-    s->view = (struct node_view){.role = move->role_before, .term = move->term_before, .last = 4};
+    s->view = (struct node_view){.role = move->role_before,
+                                 .term = move->term_before,
+                                 .transfer = move->transfer_before,
+                                 .last = 4};
     poke(1);
+    if (move->is_outsider) s->image.members.voters = node_bit(2);
     memset(world->counts, 0, sizeof world->counts);
     s->view.role = move->role;
+    s->view.transfer = move->transfer;
     s->view.term = move->term;
     s->view.commit = move->commit;
     s->effects.save_from = move->save_from;
@@ -321,14 +413,27 @@ static uint64_t counted(enum sometimes event) { return (uint64_t)1 << event; }
 /* Goal: a campaign knows what happened in it. Method: steps that are told by a counter, and their
  * neighbours that are not; just those counters grow. */
 Test(cluster, steps_are_counted_for_what_they_are) {
-    enum node_role F = NODE_FOLLOWER, C = NODE_CANDIDATE, L = NODE_LEADER;
+    enum node_role F = NODE_FOLLOWER, C = NODE_CANDIDATE, L = NODE_LEADER, P = NODE_PRECANDIDATE;
+    uint64_t outsider = counted(SOMETIMES_OUTSIDER_CANDIDATE);
+    uint64_t prevote = counted(SOMETIMES_PREVOTE), split = counted(SOMETIMES_SPLIT_VOTE);
     uint64_t election = counted(SOMETIMES_ELECTION), two = counted(SOMETIMES_TWO_LEADERS);
     uint64_t commit = counted(SOMETIMES_COMMIT) | counted(SOMETIMES_ACKNOWLEDGED);
     const struct move moves[] = {
         {F, F, 5, 6, 0, .commit = 4, .save_from = 5},
         {F, C, 5, 6, .counted = 0},
         {C, C, 5, 5, .counted = 0},
-        {C, C, 5, 6, .counted = counted(SOMETIMES_SPLIT_VOTE)},
+        {C, C, 5, 6, .counted = split},
+        {F, C, 5, 6, .counted = outsider, .is_outsider = true},
+        {F, P, 5, 5, .counted = prevote},
+        {F, P, 5, 5, .counted = prevote | outsider, .is_outsider = true},
+        {P, C, 5, 6, .counted = 0},
+        {C, P, 5, 5, .counted = prevote | split},
+        {L, F, 5, 5, .counted = counted(SOMETIMES_QUORUM_LOST)},
+        {L, F, 5, 5, .counted = 0, .is_outsider = true},
+        {L, L, 5, 5, .counted = counted(SOMETIMES_TRANSFER), .transfer = 3},
+        {L, L, 5, 5, .counted = 0, .transfer_before = 3, .transfer = 3},
+        {L, L, 5, 5, .counted = counted(SOMETIMES_TRANSFER_GIVEN_UP), .transfer_before = 3},
+        {L, F, 5, 6, .counted = counted(SOMETIMES_DEPOSED), .transfer_before = 3},
         {C, L, 5, 5, election | two, .save_from = 5},
         {C, L, 5, 5, election, .other_is_dead = true},
         {L, L, 5, 5, 0, .save_from = 5},
@@ -344,6 +449,86 @@ Test(cluster, steps_are_counted_for_what_they_are) {
         for (uint32_t k = 0; k < SOMETIMES_COUNT; k++)
             cr_assert((world->counts[k] > 0) == (moves[i].counted >> k & 1), "move %u, %s", i,
                       sometimes_name((enum sometimes)k));
+    }
+}
+
+/* Goal: a transfer is done when its target deposes the leader. Method: the leader is deposed by a
+ * packet of the target, or of another node. */
+Test(cluster, transfer_is_done_by_its_target) {
+    for (node_id source = 2; source <= 3; source++) {
+        stage_begin(quiet(3));
+        struct node_view *v = &stages[1].view;
+        *v = (struct node_view){.role = NODE_LEADER, .term = 5, .transfer = 3};
+        poke(1);
+        order_packet(source, 1, 1, 0);
+        poke(source);
+        *v = (struct node_view){.role = NODE_FOLLOWER, .term = 6};
+        run_for(LATENCY_US);
+        cr_assert(world->counts[SOMETIMES_DEPOSED] == 1);
+        cr_assert(world->counts[SOMETIMES_TRANSFER_DONE] == (source == 3));
+    }
+}
+
+/* Node 1 appends that configuration after `before`; tells which of the counters grew. */
+static uint64_t append_change(enum node_role role, struct node_members before,
+                              struct node_members after, bool is_compacted) {
+    stage_begin(quiet(3));
+    order_change(1, 3, before);
+    poke(1);
+    if (is_compacted) {
+        stages[1].image.members = before;
+        stages[1].view.snapshot = (struct node_snapshot){.index = 4, .term = 7};
+    }
+    stages[1].view.role = role;
+    poke(1);
+    memset(world->counts, 0, sizeof world->counts);
+    order_change(1, 6, after);
+    poke(1);
+    uint64_t set = 0;
+    for (uint32_t i = 0; i < SOMETIMES_COUNT; i++)
+        if (world->counts[i] > 0) set |= counted((enum sometimes)i);
+    return set;
+}
+
+/* Goal: changes of the configuration are counted for what they are. Method: a leader, or a
+ * follower, appends one after another one, which is in the log or in the snapshot. */
+Test(cluster, changes_are_counted_for_what_they_are) {
+    const struct node_members plain = {.voters = 14}, joint = {.voters = 12, .outgoing = 14},
+                              learning = {.voters = 6, .learners = 8}, gone = {.voters = 12},
+                              joint_gone = {.voters = 12, .outgoing = 10};
+    uint64_t change = counted(SOMETIMES_CHANGE), left = counted(SOMETIMES_JOINT_LEFT);
+    uint64_t into = counted(SOMETIMES_CHANGE_JOINT), removed = counted(SOMETIMES_LEADER_REMOVED);
+    uint64_t learner = counted(SOMETIMES_LEARNER);
+    enum node_role L = NODE_LEADER, F = NODE_FOLLOWER;
+    for (uint32_t is_compacted = 0; is_compacted < 2; is_compacted++) {
+        cr_assert(append_change(L, plain, plain, is_compacted) == change);
+        cr_assert(append_change(L, plain, learning, is_compacted) == (change | learner));
+        cr_assert(append_change(L, plain, joint, is_compacted) == (change | into));
+        cr_assert(append_change(L, plain, joint_gone, is_compacted) == (change | into));
+        cr_assert(append_change(L, joint, plain, is_compacted) == (change | left));
+        cr_assert(append_change(L, joint, gone, is_compacted) == (change | left | removed));
+        cr_assert(append_change(F, joint, gone, is_compacted) == 0);
+        cr_assert(append_change(F, plain, learning, is_compacted) == learner);
+    }
+}
+
+/* Goal: a configuration that is truncated is counted, and the one before it in force again. Method:
+ * two changes in a log, and a truncation at each index; then after a restart. */
+Test(cluster, changes_are_rolled_back) {
+    for (uint64_t from = 1; from <= 9; from++) {
+        stage_begin(quiet(3));
+        order_change(1, 3, (struct node_members){.voters = 6});
+        poke(1);
+        order_change(1, 6, (struct node_members){.voters = 14});
+        poke(1);
+        cr_assert(world->processes[1].members_index == 6);
+        order_entry(1, from, (struct node_entry){.term = 8, .command = 1});
+        order_write(1, 3);
+        stages[1].effects.save_from = from;
+        poke(1);
+        cr_assert(world->counts[SOMETIMES_CHANGE_ROLLED_BACK] == (from <= 6), "%u", (unsigned)from);
+        uint64_t expected = from > 6 ? 6 : from > 3 ? 3 : 0;
+        cr_assert(world->processes[1].members_index == expected, "%u", (unsigned)from);
     }
 }
 
@@ -364,6 +549,8 @@ static uint64_t digest_with(uint32_t at, uint32_t field) {
         if (i == at && field == 9) run_for(1);
         if (i == at && field == 10) fault_now();
         if (i == at && field == 11) order_packet(1, 2, 1, 0);
+        if (i == at && field == 12) v->transfer = 2;
+        if (i == at && field == 13) receive_chunk(&(struct arrival){5, 30, 0, 10, 2, false, false});
         if (world->processes[1].is_alive) poke(1);
     }
     return world->digest;
@@ -373,8 +560,8 @@ static uint64_t digest_with(uint32_t at, uint32_t field) {
  * late, in one thing: all digests differ, and the same run has the same one. */
 Test(cluster, digest_sees_every_difference) {
     for (uint32_t at = 0; at < 100; at += 33) {
-        uint64_t digests[12];
-        for (uint32_t field = 0; field < 12; field++) {
+        uint64_t digests[14];
+        for (uint32_t field = 0; field < 14; field++) {
             digests[field] = digest_with(at, field);
             cr_assert(digests[field] == digest_with(at, field), "step %u", at);
             for (uint32_t other = 0; other < field; other++)

@@ -131,7 +131,7 @@ static void check_slots(const struct cluster *c) {
     for (uint32_t slot = n->free_first; slot != 0; slot = n->packets[slot].next) places[slot]++;
     for (uint32_t i = 0; i < c->queue.count; i++)
         if (event_type(c->queue.events[i]) == EVENT_PACKET) places[c->queue.events[i].item]++;
-    for (uint32_t id = 1; id <= c->config.nodes; id++) {
+    for (uint32_t id = 1; id <= cluster_count(c); id++) {
         uint32_t slot = n->held_first[id];
         for (; slot != 0; slot = n->packets[slot].next) places[slot]++;
     }
@@ -145,7 +145,8 @@ static void check_process(const struct cluster *c, node_id id) {
     uint32_t counts[EVENT_FAULT + 1] = {0};
     for (uint32_t i = 0; i < c->queue.count; i++)
         if (event_node(c->queue.events[i]) == id) counts[event_type(c->queue.events[i])]++;
-    cr_assert(counts[EVENT_RESTART] == !p->is_alive, "n%u", id);
+    bool may_be_retired = c->is_calm && !p->is_alive && !(c->core >> id & 1);
+    if (!may_be_retired) cr_assert(counts[EVENT_RESTART] == !p->is_alive, "n%u", id);
     cr_assert(counts[EVENT_SYNC] == (p->is_alive && p->is_syncing), "n%u", id);
     cr_assert(counts[EVENT_COMPACT] == (p->is_alive && p->is_compacting), "n%u", id);
     cr_assert(counts[EVENT_TIMER] <= p->is_alive, "n%u", id);
@@ -174,7 +175,7 @@ Test(run, books_balance) {
             if (n == 4000) cluster_calm(c);
             if (n % 32 != 0) continue;
             check_slots(c);
-            for (node_id id = 1; id <= config.nodes; id++) check_process(c, id);
+            for (node_id id = 1; id <= cluster_count(c); id++) check_process(c, id);
         }
     }
     cluster_free(c);

@@ -1,0 +1,580 @@
+/* test_members.c - changes of the configuration, one server at a time (6, D 4.1, D 4.2), rule by
+ * rule; joint ones are in test_joint.c.
+ *
+ *     6        a server uses the latest configuration in its log, committed or not
+ *     D 4.1    at most one server differs, or the quorums might not meet
+ *              one change at a time, none before the leader has committed an entry of its term
+ *     D 4.2.1  learners get the log and count for nothing
+ *     D 4.2.2  a leader that is removed leads until that is committed, and does not count itself
+ *              servers vote for, and obey, those whom they do not know
+ *     D 4.4    a new server catches up by the log or by a snapshot */
+#include "members.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "quorum.h"
+#include "support.h"
+
+/* ---- the pure part ---- */
+
+enum { SMALL = 5, SMALL_SETS = 1 << (SMALL + 1), SMALL_MEMBERS = 3 * 3 * 3 * 3 * 3 };
+
+/* All configurations of up to five servers that are not joint: nothing, learner or voter each. */
+static struct raft_members small_members(unsigned number) {
+    struct raft_members m = {0};
+    for (raft_id id = 1; id <= SMALL; id++, number /= 3) {
+        if (number % 3 == 1) m.learners |= raft_set_of(id);
+        if (number % 3 == 2) m.voters |= raft_set_of(id);
+    }
+    return m;
+}
+
+static bool quorums_meet(const struct raft_members *a, const struct raft_members *b) {
+    for (raft_set set = 0; set < SMALL_SETS; set++)
+        if (raft_quorum(a, set) && raft_quorum(b, ~set)) return false;
+    return true;
+}
+
+static int voters_that_differ(const struct raft_members *a, const struct raft_members *b) {
+    int count = 0;
+    for (raft_id id = 1; id <= SMALL; id++)
+        count += raft_members_has_voter(a, id) != raft_members_has_voter(b, id);
+    return count;
+}
+
+static void assert_step(const struct raft_members *now, const struct raft_members *wanted,
+                        bool is_joint) {
+    struct raft_members next;
+    bool differs = now->voters != wanted->voters || now->learners != wanted->learners;
+    bool is_next = raft_members_next(now, wanted->voters, wanted->learners, is_joint, &next);
+    cr_assert_eq(is_next, differs && wanted->voters != 0);
+    if (!is_next) return;
+    cr_assert(raft_members_are_valid(&next));
+    cr_assert(quorums_meet(now, &next));
+    cr_assert_eq(next.voters, wanted->voters);
+    cr_assert_eq(next.learners, wanted->learners);
+    cr_assert_eq(next.outgoing != 0, is_joint || voters_that_differ(now, wanted) > 1);
+    if (next.outgoing == 0) return;
+    struct raft_members left = raft_members_leave(&next);
+    cr_assert_eq(next.outgoing, now->voters);
+    cr_assert(quorums_meet(&next, &left));
+    cr_assert_eq(memcmp(&left, wanted, sizeof left), 0);
+}
+
+/* All pairs of small configurations: each step that the core takes keeps quorums that meet, a joint
+ * one is taken only where it is needed or wished, and the way ends where it should (D 4.1, D 4.3).
+ */
+Test(section_D_4_1, quorums_of_neighbours_meet) {
+    for (unsigned i = 0; i < SMALL_MEMBERS; i++) {
+        struct raft_members now = small_members(i);
+        if (now.voters == 0) continue;
+        for (unsigned k = 0; k < SMALL_MEMBERS; k++) {
+            struct raft_members wanted = small_members(k);
+            assert_step(&now, &wanted, false);
+            assert_step(&now, &wanted, true);
+        }
+    }
+}
+
+/* Somebody votes, nobody is node 0, and nobody is a voter and a learner. Who goes out of a joint
+ * configuration may become a learner. */
+Test(section_6, configurations_that_make_no_sense_are_refused) {
+    static const struct {
+        struct raft_members m;
+        bool is_valid;
+    } rows[] = {{{2, 0, 0}, true},  {{14, 0, 16}, true}, {{14, 30, 16}, true}, {{0, 0, 0}, false},
+                {{0, 0, 2}, false}, {{0, 2, 0}, false},  {{3, 0, 0}, false},   {{2, 3, 0}, false},
+                {{2, 0, 1}, false}, {{14, 0, 8}, false}, {{14, 12, 2}, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_assert_eq(raft_members_are_valid(&rows[i].m), rows[i].is_valid, "row %zu", i);
+}
+
+/* ---- 6: the configuration is a function of the log ---- */
+
+static struct raft_message append_members(raft_term term, raft_index previous,
+                                          raft_term previous_term, struct raft_members members) {
+    struct raft_message m = {.type = RAFT_APPEND,
+                             .source = 2,
+                             .term = term,
+                             .index = previous,
+                             .index_term = previous_term,
+                             .entry_count = 1};
+    m.entries[0] = (struct raft_entry){.term = term, .type = RAFT_MEMBERS, .members = members};
+    return m;
+}
+
+/* "A server always uses the latest configuration in its log, regardless of whether the entry is
+ * committed": a leader from the moment when it appends it. The new server hears from it at once,
+ * and counts at once. */
+Test(section_6, change_is_in_force_when_it_is_appended) {
+    struct node n;
+    node_lead(&n, (struct start){0});
+    node_change(&n, ids("1234"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    assert_log(&n, "1a");
+    assert_members(&n.raft.members, "1234", "", "");
+    cr_assert_eq(n.raft.members_index, 2);
+    cr_assert_eq(n.effects.message_count, 3);
+    for (raft_id peer = 2; peer <= 4; peer++) sent_to(&n, RAFT_APPEND, peer);
+    node_save(&n);
+    node_receive(&n, message_accepted(2, 1, 2));
+    cr_assert_eq(n.raft.commit, 1, "two of four");
+    node_receive(&n, message_accepted(4, 1, 2));
+    cr_assert_eq(n.raft.commit, 2, "three of four");
+}
+
+/* So does a follower: for the next election, and with the entry that is not durable yet. */
+Test(section_6, follower_uses_it_when_it_is_appended) {
+    struct node n;
+    struct raft_members members = {ids("12345"), 0, ids("6")};
+    node_start(&n, (struct start){.term = 1, .log = "1"});
+    node_receive(&n, append_members(1, 1, 1, members));
+    assert_members(&n.raft.members, "12345", "", "6");
+    node_timeout(&n);
+    cr_assert_eq(n.effects.message_count, 4);
+    node_save(&n);
+    node_receive(&n, message_grant(2, 2));
+    node_receive(&n, message_grant(6, 2));
+    cr_assert_eq(n.raft.role, RAFT_CANDIDATE, "two of five");
+    node_receive(&n, message_grant(5, 2));
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+}
+
+/* "If an entry is removed from the log, the server falls back to the previous configuration in its
+ * log": of several, of the snapshot, and after a restart. */
+Test(section_6, change_is_undone_when_it_is_cut_off) {
+    const struct raft_members changes[] = {{ids("1234"), 0, 0}, {ids("12345"), 0, 0}};
+    static const char *const voters[] = {"123", "123", "1234", "1234", "12345"};
+    for (raft_index kept = 1; kept <= 4; kept++) {
+        struct node n;
+        node_start(&n,
+                   (struct start){.term = 1, .log = "1a1a1", .changes = {changes[0], changes[1]}});
+        assert_members(&n.raft.members, "12345", "", "");
+        struct raft_message m = message_append(2, 2, "1a1a1", kept + 1, kept);
+        m.entry_count = 1;
+        m.entries[0] = (struct raft_entry){.term = 2, .type = RAFT_NOOP};
+        node_receive(&n, m);
+        cr_assert_eq(n.raft.last, kept + 1);
+        assert_members(&n.raft.members, voters[kept], "", "");
+        node_restart(&n);
+        assert_members(&n.raft.members, voters[kept], "", "");
+    }
+}
+
+/* One that is overwritten by another. */
+Test(section_6, change_is_replaced_by_another) {
+    struct node n;
+    struct raft_members old = {ids("1234"), 0, 0}, new = {ids("12"), 0, 0};
+    node_start(&n, (struct start){.term = 1, .log = "1a1", .changes = {old}});
+    node_receive(&n, append_members(2, 1, 1, new));
+    assert_log(&n, "1b");
+    assert_members(&n.raft.members, "12", "", "");
+    cr_assert_eq(n.raft.members_index, 2);
+}
+
+/* A snapshot brings the configuration as of its end, and replaces what the log said (7). */
+Test(section_7, snapshot_holds_the_configuration) {
+    struct node n;
+    struct raft_members change = {ids("1234"), 0, ids("5")};
+    node_start(&n, (struct start){.term = 1, .log = "1a11", .changes = {change}});
+    struct raft_message m = message_append(2, 1, "1a11", 5, 4);
+    m.commit = 4;
+    node_receive(&n, m);
+    node_compact(&n, 1);
+    assert_members(&n.raft.snapshot.members, "123", "", "");
+    assert_members(&n.raft.members, "1234", "", "5");
+    node_compact(&n, 3);
+    assert_members(&n.raft.snapshot.members, "1234", "", "5");
+    node_save(&n);
+    node_restart(&n);
+    assert_members(&n.raft.members, "1234", "", "5");
+    m = message_snapshot(2, 1, 9, 1);
+    m.chunk.snapshot.members.voters = ids("24");
+    node_receive(&n, m);
+    assert_members(&n.raft.members, "24", "", "");
+    node_timeout(&n);
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER, "it is out");
+}
+
+/* ---- D 4.1 ---- */
+
+/* "A leader must not append a new configuration entry until it has committed an entry from its
+ * current term": an old one that is committed does not do (Ongaro 2015). */
+Test(section_D_4_1, no_change_before_the_term_has_committed) {
+    struct node n;
+    struct raft_message m = message_append(2, 1, "111", 4, 3);
+    m.commit = 3;
+    node_start(&n, (struct start){.term = 1, .log = "111"});
+    node_receive(&n, m);
+    node_elect(&n);
+    cr_assert_eq(n.raft.commit, 3);
+    node_change(&n, ids("1234"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_NOT_READY);
+    assert_members(&n.raft.members, "123", "", "");
+    node_agree(&n);
+    node_change(&n, ids("1234"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+}
+
+/* "One at a time": until the last one is committed, whoever appended it. */
+Test(section_D_4_1, one_change_at_a_time) {
+    struct node n;
+    node_lead(&n, (struct start){0});
+    node_change(&n, ids("1234"), 0);
+    node_save(&n);
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_BUSY);
+    node_receive(&n, message_accepted(2, 1, 2));
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_BUSY);
+    node_receive(&n, message_accepted(3, 1, 2));
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+}
+
+/* A change that an earlier leader has begun is committed by the no-op of the next one, then comes
+ * the next. */
+Test(section_D_4_1, change_of_an_earlier_leader_counts) {
+    struct node n;
+    struct raft_members change = {ids("1234"), 0, 0};
+    node_start(&n, (struct start){.term = 1, .log = "1a", .changes = {change}});
+    node_elect(&n);
+    node_save(&n);
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_NOT_READY);
+    node_receive(&n, message_accepted(2, 2, 3));
+    cr_assert_eq(n.raft.commit, 0, "two of four");
+    node_receive(&n, message_accepted(3, 2, 3));
+    cr_assert_eq(n.raft.commit, 3);
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+}
+
+/* Who may not, cannot or need not change anything says so. */
+Test(section_D_4_1, other_changes_are_refused) {
+    struct node n;
+    node_lead(&n, (struct start){.members = {ids("123"), 0, ids("4")}});
+    const struct {
+        raft_set voters, learners;
+    } rows[] = {{ids("123"), ids("4")}, {0, 0},
+                {0, ids("1234")},       {ids("0123"), 0},
+                {ids("123"), ids("0")}, {ids("1234"), ids("4")}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        node_change(&n, rows[i].voters, rows[i].learners);
+        cr_assert_eq(n.effects.refusal, RAFT_NOT_VALID, "row %zu", i);
+        assert_no_effects(&n);
+    }
+    for (raft_index k = 0; k < RAFT_TAIL_MAX; k++) node_propose(&n, 77);
+    node_change(&n, ids("12"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_LOG_FULL);
+    for (unsigned role = RAFT_FOLLOWER; role < RAFT_LEADER; role++) {
+        node_start_as(&n, (enum raft_role)role);
+        node_change(&n, ids("12"), 0);
+        cr_assert_eq(n.effects.refusal, RAFT_NOT_LEADER);
+    }
+}
+
+/* There must be room for the change, and for the one that leaves a joint configuration: else the
+ * log might be full with the change half done (7). */
+Test(section_D_4_3, change_needs_room_for_two) {
+    for (uint32_t left = 0; left <= 3; left++) {
+        char log[RAFT_LOG_MAX + 1];
+        struct node n;
+        node_lead(&n,
+                  (struct start){.term = 1, .log = log_repeat(log, '1', RAFT_LOG_MAX - 1 - left)});
+        cr_assert_eq(RAFT_LOG_MAX - n.raft.last, left);
+        node_change(&n, ids("145"), 0);
+        cr_assert_eq(n.effects.refusal, left < 2 ? RAFT_LOG_FULL : RAFT_ACCEPTED, "%u", left);
+        if (left < 2) continue;
+        node_agree(&n);
+        assert_members(&n.raft.members, "145", "", "");
+    }
+}
+
+/* When the quorum shrinks, what waits may have it already, and no other answer will come: a server
+ * that is dead is removed by the one that is left. */
+Test(section_D_4_1, smaller_quorum_is_there_at_once) {
+    struct node n;
+    node_lead(&n, (struct start){.voter_count = 2});
+    node_propose(&n, 77);
+    node_save(&n);
+    cr_assert_eq(n.raft.commit, 1);
+    node_change(&n, ids("1"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    cr_assert_eq(n.raft.commit, 2, "the command, by the copy of the leader");
+    node_save(&n);
+    cr_assert_eq(n.raft.commit, 3);
+}
+
+/* ---- D 4.2.1: learners ---- */
+
+/* They get the log, and neither their copies nor their votes count; they do not campaign. */
+Test(section_D_4_2_1, learners_count_for_nothing) {
+    struct raft_members members = {ids("123"), 0, ids("45")};
+    struct node n;
+    node_start(&n, (struct start){.members = members, .term = 1});
+    node_campaign(&n);
+    for (raft_id id = 4; id <= 5; id++) {
+        node_receive(&n, message_grant(id, 2));
+        cr_assert_eq(n.raft.role, RAFT_CANDIDATE);
+    }
+    node_receive(&n, message_grant(2, 2));
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+    for (raft_id id = 2; id <= 5; id++) sent_to(&n, RAFT_APPEND, id);
+    node_save(&n);
+    for (raft_id id = 4; id <= 5; id++) node_receive(&n, message_accepted(id, 2, 1));
+    cr_assert_eq(n.raft.commit, 0);
+    node_receive(&n, message_accepted(3, 2, 1));
+    cr_assert_eq(n.raft.commit, 1);
+    node_start(&n, (struct start){.config.self = 4, .members = members, .term = 1});
+    node_timeout(&n);
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+    cr_assert_eq(n.effects.message_count, 0);
+    cr_assert_eq(n.effects.timer, RAFT_TIMER_ELECTION);
+}
+
+/* A learner is promoted when it has caught up; a voter is demoted, and keeps what it has. The
+ * leader goes on sending where it was. */
+Test(section_D_4_2_1, promotion_and_demotion) {
+    struct node n;
+    node_lead(&n, (struct start){.members = {ids("123"), 0, ids("4")}});
+    cr_assert_eq(n.raft.peers[4].match, 1);
+    node_change(&n, ids("1234"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    assert_members(&n.raft.members, "1234", "", "");
+    cr_assert_eq(n.raft.peers[4].match, 1, "what is known of it stays");
+    node_agree(&n);
+    node_change(&n, ids("134"), ids("2"));
+    assert_members(&n.raft.members, "134", "", "2");
+    cr_assert_eq(n.raft.peers[2].match, 2);
+    node_save(&n);
+    node_receive(&n, message_accepted(2, 1, 3));
+    cr_assert_eq(n.raft.commit, 2, "it has no say any more");
+    node_receive(&n, message_accepted(4, 1, 3));
+    cr_assert_eq(n.raft.commit, 3);
+}
+
+/* A leader that is to be a learner steps down as one that is removed. */
+Test(section_D_4_2_1, leader_may_be_demoted) {
+    struct node n;
+    node_lead(&n, (struct start){0});
+    node_change(&n, ids("23"), ids("1"));
+    node_save(&n);
+    node_receive(&n, message_accepted(2, 1, 2));
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+    node_receive(&n, message_accepted(3, 1, 2));
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+    node_timeout(&n);
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER, "it has no vote");
+}
+
+/* ---- D 4.2.2: removal of the leader ---- */
+
+/* "It replicates log entries but does not count itself in majorities", leads until the entry is
+ * committed, then tells the others so, and steps down. */
+Test(section_D_4_2_2, removed_leader_leads_until_it_is_committed) {
+    struct node n;
+    node_lead(&n, (struct start){.voter_count = 4});
+    node_change(&n, ids("234"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED);
+    node_save(&n);
+    node_receive(&n, message_accepted(2, 1, 2));
+    cr_assert_eq(n.raft.commit, 1, "with its own copy it would be committed");
+    node_propose(&n, 77);
+    if (RAFT_TAIL_MAX > 1) cr_assert_eq(n.effects.refusal, RAFT_ACCEPTED, "it leads still");
+    node_save(&n);
+    node_timeout(&n);
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+    node_receive(&n, message_accepted(3, 1, 2));
+    cr_assert_eq(n.raft.commit, 2);
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+    cr_assert_eq(n.raft.leader, 0);
+    cr_assert_eq(n.effects.timer, RAFT_TIMER_ELECTION);
+    cr_assert_eq(n.effects.answer_from, 2);
+    for (raft_id peer = 2; peer <= 4; peer++)
+        cr_assert_eq(sent_to(&n, RAFT_APPEND, peer)->message.commit, 2, "node %u", peer);
+}
+
+/* Then it does not stand for election again, and refuses commands. */
+Test(section_D_4_2_2, removed_leader_stays_out) {
+    static struct cluster c;
+    cluster_start(&c, 3, (struct start){0});
+    cluster_run(&c, 1, 2);
+    cluster_change(&c, 1, "23", "");
+    cluster_settle(&c);
+    cr_assert_eq(cluster_leader(&c), 0);
+    for (raft_id id = 2; id <= 3; id++) cr_assert_eq(c.nodes[id].raft.commit, 2, "they know");
+    cluster_run(&c, 1, 3);
+    cr_assert_eq(c.nodes[1].raft.term, 1);
+    cluster_propose(&c, 1, 77);
+    cr_assert_eq(c.refusal, RAFT_NOT_LEADER);
+    cluster_run(&c, 2, 1);
+    cr_assert_eq(cluster_leader(&c), 2);
+    cluster_propose(&c, 2, 77);
+    cluster_run(&c, 2, 2);
+    c.cut = ids("1");
+    cluster_assert_converged(&c);
+}
+
+/* Two servers: the leader has appended its own removal, and restarts. The other one does not have
+ * that entry: its log is behind, and it cannot win. So the first one must campaign, by the vote of
+ * the other, and finish what it began. */
+Test(section_D_4_2_2, server_that_appended_its_own_removal_may_finish_it) {
+    for (int pre_vote = 0; pre_vote <= 1; pre_vote++) {
+        static struct cluster c;
+        struct raft_config config = {.pre_vote = pre_vote, .check_quorum = pre_vote};
+        cluster_start(&c, 2, (struct start){.config = config});
+        cluster_run(&c, 1, 2);
+        c.cut = ids("2");
+        cluster_change(&c, 1, "2", "");
+        cluster_settle(&c);
+        c.cut = 0;
+        cluster_restart(&c, 1);
+        cluster_run(&c, 2, 2);
+        cr_assert_eq(cluster_leader(&c), 0, "it cannot win");
+        cluster_run(&c, 1, 2);
+        cr_assert_eq(c.nodes[2].raft.commit, c.nodes[2].raft.last);
+        assert_members(&c.nodes[2].raft.members, "2", "", "");
+        cr_assert_neq(c.nodes[1].raft.role, RAFT_LEADER, "it is out");
+        cluster_run(&c, 2, 2);
+        cr_assert_eq(cluster_leader(&c), 2);
+        cluster_run(&c, 1, 2);
+        cr_assert_neq(c.nodes[1].raft.role, RAFT_LEADER);
+    }
+}
+
+/* The vote of such a server is not one of its own configuration's: it needs the others'. */
+Test(section_D_4_2_2, server_that_appended_its_own_removal_does_not_count_itself) {
+    struct node n;
+    struct raft_members without = {ids("23"), 0, 0};
+    node_start(&n, (struct start){.term = 1, .log = "1a", .changes = {without}});
+    node_campaign(&n);
+    node_receive(&n, message_grant(2, 2));
+    cr_assert_eq(n.raft.role, RAFT_CANDIDATE);
+    node_receive(&n, message_grant(3, 2));
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+}
+
+/* ---- D 4.2.2: servers that do not know each other ---- */
+
+/* "A server accepts AppendEntries requests from a leader that is not part of the server's latest
+ * configuration", else a new one could never be added; "and grants its vote to a candidate that is
+ * not". */
+Test(section_D_4_2_2, unknown_leaders_and_candidates_are_obeyed) {
+    struct node n;
+    node_start(&n, (struct start){.term = 1, .log = "1"});
+    node_receive(&n, message_append(9, 2, "12", 2, 2));
+    cr_assert(sent_alone(&n, RAFT_APPEND_REPLY, 9)->message.accepted);
+    cr_assert_eq(n.raft.leader, 9);
+    node_receive(&n, message_vote(8, 3, 2, 2));
+    cr_assert(sent_alone(&n, RAFT_VOTE_REPLY, 8)->message.accepted);
+    cr_assert_eq(n.raft.vote, 8);
+    node_receive(&n, message_prevote(7, 3, 2, 2));
+    cr_assert(sent_alone(&n, RAFT_PREVOTE_REPLY, 7)->message.accepted);
+}
+
+/* A server that is a voter only by an entry that it has not got must vote all the same: with two
+ * servers and a third that is being added, of which one is dead, nobody else can make the quorum.
+ */
+Test(section_D_4_2_2, server_votes_though_it_does_not_know_that_it_may) {
+    static struct cluster c;
+    cluster_start(&c, 3, (struct start){.voter_count = 2});
+    cluster_run(&c, 1, 2);
+    c.cut = ids("3");
+    cluster_change(&c, 1, "123", "");
+    cluster_settle(&c);
+    cr_assert_eq(c.nodes[2].raft.last, 2);
+    cr_assert_eq(c.nodes[3].raft.last, 0);
+    c.cut = ids("1");
+    cluster_run(&c, 2, 2);
+    cr_assert_eq(cluster_leader(&c), 2);
+    cluster_run(&c, 2, 2);
+    cluster_assert_converged(&c);
+}
+
+/* A server without members waits: it elects nobody, and does not compact, for whoever got that
+ * snapshot would know nobody. */
+Test(section_D_4_2_2, server_that_joins_waits) {
+    static const struct raft_config configs[] = {{0}, {.pre_vote = true, .check_quorum = true}};
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
+        struct node n;
+        node_start(&n, (struct start){.config = configs[i], .joins = true});
+        for (int k = 0; k < 3; k++) {
+            node_timeout(&n);
+            cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+            cr_assert_eq(n.effects.message_count, 0);
+            cr_assert_eq(n.effects.timer, RAFT_TIMER_ELECTION);
+        }
+        struct raft_message m = message_append(2, 1, "11", 1, 2);
+        m.commit = 2;
+        node_receive(&n, m);
+        node_save(&n);
+        cr_assert_eq(n.raft.commit, 2);
+        node_compact(&n, 2);
+        assert_no_effects(&n);
+        node_receive(&n, append_members(1, 2, 1, (struct raft_members){ids("12"), 0, 0}));
+        node_compact(&n, 2);
+        assert_no_effects(&n);
+    }
+}
+
+/* ---- D 4.4: new servers ---- */
+
+/* An empty server is added: by the log where it reaches back, else by a snapshot. */
+Test(section_D_4_4, new_server_catches_up) {
+    for (int compacts = 0; compacts <= 1; compacts++) {
+        static struct cluster c;
+        cluster_start(&c, 4, (struct start){.voter_count = 3, .config.chunk_max = 30});
+        cluster_run(&c, 1, 1);
+        for (uint64_t command = 1; command <= 6; command++) {
+            cluster_propose(&c, 1, command);
+            cluster_run(&c, 1, 1);
+        }
+        if (compacts) cluster_compact(&c, 1);
+        cluster_change(&c, 1, "123", "4");
+        cluster_settle(&c);
+        cluster_run(&c, 1, 2);
+        cluster_assert_converged(&c);
+        cr_assert_eq(c.chunk_count, compacts ? 4 : 0);
+        cluster_change(&c, 1, "1234", "");
+        cr_assert_eq(c.refusal, RAFT_ACCEPTED);
+        cluster_run(&c, 1, 2);
+        cluster_assert_converged(&c);
+        for (raft_id id = 1; id <= 4; id++)
+            assert_members(&c.nodes[id].raft.members, "1234", "", "");
+    }
+}
+
+/* A server that was removed comes back: what the leader knew of it is forgotten, for it may have
+ * lost everything. */
+Test(section_D_4_4, server_is_added_again) {
+    static struct cluster c;
+    cluster_start(&c, 3, (struct start){0});
+    cluster_run(&c, 1, 2);
+    cluster_change(&c, 1, "12", "");
+    cluster_settle(&c);
+    cluster_propose(&c, 1, 77);
+    cluster_settle(&c);
+    cluster_change(&c, 1, "12", "3");
+    cr_assert_eq(c.nodes[1].raft.peers[3].match, 0);
+    cr_assert_eq(c.nodes[1].raft.peers[3].flow, RAFT_PROBE);
+    cluster_run(&c, 1, 2);
+    cluster_change(&c, 1, "123", "");
+    cluster_run(&c, 1, 2);
+    cluster_assert_converged(&c);
+    assert_members(&c.nodes[3].raft.members, "123", "", "");
+}
+
+/* A server that is removed hears no more. */
+Test(section_D_4_1, removed_server_is_sent_nothing) {
+    struct node n;
+    node_lead(&n, (struct start){0});
+    node_change(&n, ids("12"), 0);
+    node_agree(&n);
+    node_timeout(&n);
+    sent_alone(&n, RAFT_APPEND, 2);
+    node_receive(&n, message_accepted(3, 1, 2));
+    cr_assert_eq(n.raft.commit, 2);
+    assert_no_effects(&n);
+}

@@ -1,0 +1,245 @@
+/* test_calm.c - the calm phase under configurations: actors with logs that differ, of which a twin
+ * tells what still matters, who may be left outside the core, and who retires. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "actor.h"
+
+static uint32_t roll(uint64_t *random, uint32_t bound) {
+    return (uint32_t)((random_next(random) >> 32) * bound >> 32);
+}
+
+enum { VOTERS = 5, SPARES = 3, COUNT = VOTERS + SPARES, LOG_LAST = 12 };
+
+static void begin(void) {
+    struct cluster_config config = quiet(VOTERS);
+    config.spares = SPARES;
+    stage_begin(config);
+}
+
+static node_set nodes(node_id a, node_id b, node_id c) {
+    return (node_bit(a) | node_bit(b) | node_bit(c)) & ~(node_set)1;
+}
+
+static struct node_members any_members(uint64_t *random) {
+    struct node_members m = {0};
+    while (m.voters == 0)
+        for (node_id id = 1; id <= COUNT; id++) m.voters |= roll(random, 2) != 0 ? node_bit(id) : 0;
+    if (roll(random, 3) == 0) m.outgoing = nodes((node_id)(1 + roll(random, COUNT)), 1, 2);
+    if (roll(random, 3) == 0) m.learners = node_bit((node_id)(1 + roll(random, COUNT))) & ~m.voters;
+    return m;
+}
+
+/* ---- the twin ---- */
+
+/* What a node has: the configurations of its log, and how much of it is committed. */
+struct holding {
+    bool is_alive;
+    uint64_t base, commit;
+    struct node_members base_members;
+    uint32_t count;
+    uint64_t indexes[ACTOR_ENTRIES_MAX];
+    struct node_members members[ACTOR_ENTRIES_MAX];
+};
+
+/* Calls all that still matter; returns whether the set holds a quorum of each. */
+static bool twin_is_quorum(const struct holding h[COUNT + 1], node_set set, node_set *named) {
+    uint32_t ahead = 1;
+    for (uint32_t id = 2; id <= COUNT; id++)
+        if (h[id].commit > h[ahead].commit) ahead = id;
+    uint64_t commit = h[ahead].commit;
+    struct node_members now = h[ahead].base_members;
+    if (now.voters == 0) now.voters = cluster_voters(world);
+    for (uint32_t i = 0; i < h[ahead].count; i++)
+        if (h[ahead].indexes[i] <= commit) now = h[ahead].members[i];
+    bool is_quorum = node_is_quorum(&now, set);
+    *named = node_members_all(&now);
+    for (uint32_t id = 1; id <= COUNT; id++)
+        for (uint32_t i = 0; i < h[id].count; i++) {
+            if (h[id].indexes[i] <= commit) continue;
+            *named |= node_members_all(&h[id].members[i]);
+            is_quorum = is_quorum && node_is_quorum(&h[id].members[i], set);
+        }
+    return is_quorum;
+}
+
+/* A log with up to three configurations, of which some part is committed. */
+static void draw_holding(uint64_t *random, node_id id, struct holding *h) {
+    *h = (struct holding){.is_alive = roll(random, 4) != 0};
+    if (id <= VOTERS) h->base_members.voters = cluster_voters(world);
+    if (roll(random, 3) == 0) {
+        h->base = 1 + roll(random, 4);
+        h->base_members = any_members(random);
+    }
+    for (uint64_t i = h->base + 1; i <= LOG_LAST && h->count < 3; i++) {
+        if (roll(random, 4) != 0) continue;
+        h->indexes[h->count] = i;
+        h->members[h->count++] = any_members(random);
+    }
+    h->commit = h->is_alive ? h->base + roll(random, LOG_LAST - (uint32_t)h->base + 1) : h->base;
+}
+
+/* The node comes to have that, in memory or, if it is dead, on its disk. */
+static void place(node_id id, const struct holding *h) {
+    struct process *p = &world->processes[id];
+    struct stage *s = &stages[id];
+    struct disk *d = &world->disks[id];
+    s->image.members = h->base_members;
+    for (uint32_t i = 0; i < h->count; i++)
+        order_entry(id, h->indexes[i],
+                    (struct node_entry){.type = NODE_MEMBERS, .members = h->members[i]});
+    s->view = (struct node_view){.snapshot.index = h->base, .commit = h->commit, .last = LOG_LAST};
+    p->views[p->newest] = s->view;
+    if (h->is_alive) return;
+    crash_now(id);
+    d->snapshot.index = h->base;
+    d->image = s->image;
+    d->entry_count = (uint32_t)(LOG_LAST - h->base);
+    memset(d->entries, 0, d->entry_count * sizeof d->entries[0]);
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct node_entry *e = &d->entries[h->indexes[i] - h->base - 1];
+        e->type = NODE_MEMBERS;
+        e->members = h->members[i];
+    }
+}
+
+/* ---- the core ---- */
+
+static void check_links(void) {
+    for (node_id s = 1; s <= COUNT; s++)
+        for (node_id t = 1; t <= COUNT; t++) {
+            bool is_linked = s == t || ((world->core >> s & 1) && (world->core >> t & 1));
+            cr_assert(network_is_cut(&world->network, s, t) == !is_linked, "%u to %u", s, t);
+        }
+}
+
+/* Goal: the core can elect and commit whatever the logs say, and nobody stays in it who need not.
+ * Method: random logs, snapshots and commits, of the living and the dead; some are chosen to stay
+ * outside: each of them is, unless the others would be no quorum of what the twin tells. */
+Test(cluster, core_holds_every_quorum) {
+    static struct holding h[COUNT + 1];
+    uint32_t parts = 0, kept = 0;
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        uint64_t random = seed;
+        begin();
+        for (node_id id = 1; id <= COUNT; id++) {
+            draw_holding(&random, id, &h[id]);
+            place(id, &h[id]);
+        }
+        outside = random_next(&random) & random_next(&random);
+        memset(world->counts, 0, sizeof world->counts);
+        cluster_calm(world);
+        node_set named, rest;
+        cr_assert(twin_is_quorum(h, world->core, &named) && (world->core & ~named) == 0);
+        cr_assert((named & ~world->core & ~outside) == 0, "nobody chose that");
+        for (rest = world->core & outside; rest != 0; rest &= rest - 1, kept++)
+            cr_assert(!twin_is_quorum(h, world->core & ~(rest & -rest), &named));
+        cr_assert(world->counts[SOMETIMES_CORE_PART] == (world->core != named));
+        parts += world->core != named;
+        check_links();
+    }
+    cr_assert(parts > 500 && kept > 500, "%u parts, %u kept", parts, kept);
+}
+
+/* Goal: spare nodes that nobody added do not count. Method: all of the others are the core. */
+Test(cluster, spares_stay_outside) {
+    begin();
+    cluster_calm(world);
+    cr_assert(world->core == cluster_voters(world));
+    cr_assert(world->counts[SOMETIMES_CORE_PART] == 0);
+    check_links();
+}
+
+/* Goal: a configuration that only a packet holds cannot matter. Method: packets under way survive
+ * into the calm phase, unless a configuration was ever appended. */
+Test(cluster, packets_with_configurations_do_not_survive) {
+    for (uint32_t is_changed = 0; is_changed < 2; is_changed++) {
+        begin();
+        stages[1].view.role = NODE_LEADER;
+        poke(1);
+        if (is_changed) order_change(1, 1, (struct node_members){.voters = nodes(1, 2, 6)});
+        poke(1);
+        for (node_id target = 2; target <= 4; target++) order_packet(1, target, 7, 0);
+        poke(1);
+        run_for(0);
+        cluster_calm(world);
+        cr_assert(slots_in_use(&world->network) == (is_changed ? 0 : 3));
+        heard_count = 0;
+        run_for(2 * LATENCY_US);
+        for (node_id id = 2; id <= 4; id++)
+            cr_assert_str_eq(heard_by(id), is_changed ? "" : "receive:7");
+        cr_assert(slots_in_use(&world->network) == 0);
+    }
+}
+
+/* ---- who retires ---- */
+
+/* In the calm phase, node 1 leads, and has removed node 5: it commits up to `commit`. */
+static void commit_removal(uint64_t commit, bool is_wanted_again) {
+    struct node_members without = {.voters = 0x1e}, with = {.voters = 0x3e};
+    begin();
+    stages[1].view.role = NODE_LEADER;
+    poke(1);
+    order_change(1, 3, without);
+    poke(1);
+    if (is_wanted_again) order_change(2, 4, with);
+    if (is_wanted_again) poke(2);
+    cluster_calm(world);
+    cr_assert(world->core == 0x3e);
+    stages[1].view.commit = commit;
+    heard_count = 0;
+    poke(1);
+}
+
+/* Goal: a node is shut down once its removal is committed, not before, and not if it is wanted
+ * again. Method: the leader commits up to just before and just that; another log has a change that
+ * adds it. The node that retires hears nothing more, and is not waited for. */
+Test(cluster, removed_nodes_retire) {
+    for (uint32_t bits = 0; bits < 4; bits++) {
+        bool is_committed = bits & 1, is_wanted = bits & 2, retires = is_committed && !is_wanted;
+        commit_removal(is_committed ? 3 : 2, is_wanted);
+        cr_assert(world->counts[SOMETIMES_RETIRED] == retires);
+        cr_assert(world->core == (retires ? 0x1e : 0x3e));
+        cr_assert(world->processes[5].is_alive == !retires);
+        cr_assert_str_eq(facts(&world->change), retires ? "step crash" : "step");
+        order_packet(1, 5, 7, 0);
+        poke(1);
+        run_for(QUIET_US / 2);
+        cr_assert_str_eq(heard_by(5), retires ? "" : "receive:7");
+        cr_assert(world->processes[5].is_alive == !retires && pending(EVENT_RESTART, 5) == 0);
+    }
+}
+
+/* Goal: a leader that has removed itself retires, too. Method: it commits that, and steps down in
+ * the same step. */
+Test(cluster, removed_leader_retires) {
+    begin();
+    stages[1].view.role = NODE_LEADER;
+    poke(1);
+    order_change(1, 3, (struct node_members){.voters = 0x3c});
+    poke(1);
+    cluster_calm(world);
+    stages[1].view.commit = 3;
+    stages[1].view.role = NODE_FOLLOWER;
+    poke(1);
+    cr_assert(!world->processes[1].is_alive && world->core == 0x3c);
+    cr_assert(pending(EVENT_RESTART, 1) == 0 && world->counts[SOMETIMES_RETIRED] == 1);
+}
+
+/* Goal: who is dead may retire. Method: the removed node has crashed, and would restart. */
+Test(cluster, dead_nodes_retire) {
+    begin();
+    stages[1].view.role = NODE_LEADER;
+    poke(1);
+    order_change(1, 3, (struct node_members){.voters = 0x1e});
+    poke(1);
+    crash_now(5);
+    cluster_calm(world);
+    cr_assert(queue_reset(&world->queue,
+                          (struct event){.due_us = 9000, .key = event_key(EVENT_RESTART, 5)}));
+    stages[1].view.commit = 3;
+    poke(1);
+    cr_assert(world->counts[SOMETIMES_RETIRED] == 1 && world->core == 0x1e);
+    run_for(QUIET_US / 2);
+    cr_assert(!world->processes[5].is_alive);
+}
