@@ -42,8 +42,11 @@ bool raft_log_matches(const struct raft *r, raft_index index, raft_term term) {
 
 bool raft_log_full(const struct raft *r) { return r->last - r->snapshot.index == RAFT_LOG_MAX; }
 
+/* Nor does a leader fill the log with what is committed: after a restart nobody would know that it
+ * is, and there would be no room for the no-op that tells. */
 bool raft_log_is_tail_full(const struct raft *r) {
-    return raft_log_full(r) || r->last - r->commit >= RAFT_TAIL_MAX;
+    enum { CLIENTS_MAX = RAFT_LOG_MAX - RAFT_LOG_MAX / 4 };
+    return r->last - r->snapshot.index >= CLIENTS_MAX || r->last - r->commit >= RAFT_TAIL_MAX;
 }
 
 bool raft_log_is_ready(const struct raft *r) { return raft_log_term(r, r->commit) == r->term; }
@@ -74,6 +77,7 @@ void raft_log_put(struct raft *r, const struct raft_entry *entry, raft_index ind
     if (r->saved >= index) r->saved = index - 1;
     if (out->save_from == 0 || out->save_from > index) out->save_from = index;
     if (entry->type == RAFT_MEMBERS) raft_members_adopt(r, &entry->members, index);
+    r->open = ~(raft_set)0;
 }
 
 void raft_log_commit(struct raft *r, raft_index index) {
@@ -94,6 +98,7 @@ static void save_snapshot(struct raft *r, const struct raft_snapshot *snapshot,
 void raft_log_compact(struct raft *r, const struct raft_snapshot *snapshot,
                       struct raft_effects *out) {
     assert(snapshot->index <= r->saved && snapshot->index <= r->commit);
+    r->open = ~(raft_set)0; /* Peers may need the snapshot now. */
     uint32_t from = slot(r, snapshot->index) + 1;
     raft_index kept = r->last - snapshot->index;
     memmove(r->log, r->log + from, kept * sizeof r->log[0]);

@@ -67,12 +67,10 @@ void raft_members_restore(struct raft *r, raft_index last) {
  * an entry from its current term" (D 4.1, and Ongaro's correction of 2015): else two leaders may
  * each replace the other's uncommitted change, with quorums that do not meet. */
 static enum raft_refusal change_refusal(const struct raft *r) {
-    enum { ENTRIES = 2 }; /* Also the one that leaves a joint configuration must fit. */
     if (r->role != RAFT_LEADER) return RAFT_NOT_LEADER;
     if (r->transfer != 0) return RAFT_TRANSFERRING;
     if (!raft_log_is_ready(r)) return RAFT_NOT_READY;
     if (r->members_index > r->commit || r->members.outgoing != 0) return RAFT_BUSY;
-    if (r->last - r->snapshot.index + ENTRIES > RAFT_LOG_MAX) return RAFT_LOG_FULL;
     return raft_log_is_tail_full(r) ? RAFT_LOG_FULL : RAFT_ACCEPTED;
 }
 

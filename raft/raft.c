@@ -61,6 +61,7 @@ void raft_become_follower(struct raft *r, raft_term term, struct raft_effects *o
         r->has_live_leader = false;
         r->transfer = 0;
         r->due = 0;
+        r->open = 0;
         out->timer = RAFT_TIMER_ELECTION;
     }
     r->role = RAFT_FOLLOWER;

@@ -174,7 +174,7 @@ struct raft_event {
 enum raft_refusal {
     RAFT_ACCEPTED,
     RAFT_NOT_LEADER,
-    RAFT_LOG_FULL,     /* Too many entries wait to be committed. */
+    RAFT_LOG_FULL,     /* Too many entries wait to be committed, or compacted. */
     RAFT_TRANSFERRING, /* Another node is about to lead. */
     RAFT_NOT_READY,    /* Nothing of the leader's own term is committed yet: no change (D 4.1). */
     RAFT_BUSY,         /* A change is under way; or too many reads wait. */
@@ -291,7 +291,8 @@ struct raft {
     uint8_t transfer_ticks; /* Heartbeats since the transfer began. */
     raft_id transfer;       /* The node that shall lead; 0: none. */
     raft_set heard;         /* Peers that answered since it last looked. */
-    raft_set due;           /* Peers that get a message at the end of this step. */
+    raft_set due;           /* Peers that get a message at the end of this step ... */
+    raft_set open;          /* ... and those that may: there are new entries, or room for more. */
     raft_set answered;      /* Peers that answered the round. */
     uint64_t round;         /* What is sent carries it: answers prove that no other leader had been
                              * elected when it began. */

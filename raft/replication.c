@@ -76,9 +76,10 @@ static void send_due(struct raft *r, raft_id target, struct raft_effects *out) {
 }
 
 static void send_all(struct raft *r, struct raft_effects *out) {
-    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
-        send_due(r, (raft_id)__builtin_ctzll(rest), out);
+    raft_set rest = raft_replicate_peers(r) & (r->due | r->open);
+    for (; rest != 0; rest &= rest - 1) send_due(r, (raft_id)__builtin_ctzll(rest), out);
     r->due = 0;
+    r->open = 0;
 }
 
 /* ---- committing ---- */
@@ -217,6 +218,7 @@ void raft_receive_append_reply(struct raft *r, const struct raft_message *m,
     if (m->term < r->term || r->role != RAFT_LEADER || m->index > r->last) return;
     if (!(raft_replicate_peers(r) >> m->source & 1)) return;
     note_contact(r, m);
+    r->open |= raft_set_of(m->source);
     if (m->accepted) peer_matches(r, m);
     else if (m->type == RAFT_APPEND_REPLY) peer_conflicts(r, m);
     else if (m->hint < r->snapshot.size)

@@ -64,8 +64,9 @@ static void count_transfer(struct cluster *c, const struct node_view *before,
 
 static void count_roles(struct cluster *c, node_id id, const struct node_view *before) {
     const struct node_view *after = cluster_view(c, id);
-    count_transfer(c, before, after);
     bool is_new_term = before->term != after->term, is_new_role = before->role != after->role;
+    count_transfer(c, before, after);
+    if (!is_new_term && !is_new_role) return;
     bool stands = after->role == NODE_PRECANDIDATE || after->role == NODE_CANDIDATE;
     if (before->role == NODE_CANDIDATE && stands && (is_new_term || is_new_role))
         count(c, SOMETIMES_SPLIT_VOTE);

@@ -15,7 +15,7 @@
 #include "node.h"
 
 enum {
-    HISTORY_INDEXES_MAX = 8192, /* Between the oldest and the newest record. */
+    HISTORY_INDEXES_MAX = 65536, /* Between the oldest and the newest record. */
     HISTORY_RECORDS_MAX = 2 * HISTORY_INDEXES_MAX
 };
 

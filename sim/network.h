@@ -7,11 +7,11 @@
 enum { NETWORK_PACKETS_MAX = 2048 }; /* Under way and held back. What exceeds it is dropped. */
 
 struct packet {
-    alignas(8) unsigned char bytes[NODE_PACKET_MAX];
+    uint64_t after; /* Held back until this write of the source is durable. */
+    uint32_t next;  /* In the list of free or of held packets; 0: the last. */
     uint16_t size;
     node_id source, target;
-    uint32_t next;  /* In the list of free or of held packets; 0: the last. */
-    uint64_t after; /* Held back until this write of the source is durable. */
+    alignas(8) unsigned char bytes[NODE_PACKET_MAX];
 };
 
 struct network {

@@ -348,6 +348,7 @@ Test(section_7, compaction_waits_for_an_installation) {
     }
     node_compact(&n, 5);
     cr_assert_eq(n.raft.snapshot.index, 5);
+    node_timeout(&n);
     cr_assert_eq(sent_to(&n, RAFT_CHUNK, 2)->message.index, 5, "the new one, from its beginning");
     cr_assert_eq(sent_to(&n, RAFT_CHUNK, 2)->message.chunk.offset, 0);
     node_receive(&n, message_chunk_reply(2, 2, 3, false, 60));

@@ -149,6 +149,25 @@ Test(section_6, new_leader_leaves_it) {
     cluster_assert_converged(&c);
 }
 
+/* But not before it has: that the joint configuration is committed, it knows from the old leader.
+ */
+Test(section_6, new_leader_leaves_it_when_it_has_committed) {
+    struct node n;
+    struct raft_message m = message_append(2, 1, "1a", 3, 2);
+    m.commit = 2;
+    node_start(&n, (struct start){.term = 1, .log = "1a", .changes = {joint}});
+    node_receive(&n, m);
+    cr_assert_eq(n.raft.commit, 2);
+    node_campaign(&n);
+    for (raft_id peer = 2; peer <= 4; peer++) node_receive(&n, message_grant(peer, 2));
+    node_save(&n);
+    node_timeout(&n);
+    assert_log(&n, "1a2");
+    node_receive(&n, message_accepted(2, 2, 3));
+    node_receive(&n, message_accepted(4, 2, 3));
+    assert_log(&n, "1a2b");
+}
+
 /* A joint configuration that only a minority has goes with its leader. */
 Test(section_6, uncommitted_joint_configuration_is_undone) {
     static struct cluster c;
@@ -202,6 +221,8 @@ Test(section_D_4_3, full_log_leaves_it_later) {
     node_agree(&n);
     cr_assert_eq(n.raft.commit, RAFT_LOG_MAX);
     assert_members(&n.raft.members, "145", "123", "");
+    node_change(&n, ids("123"), 0);
+    cr_assert_eq(n.effects.refusal, RAFT_BUSY);
     node_compact(&n, 4);
     assert_members(&n.raft.members, "145", "", "");
     cr_assert_eq(n.raft.last, RAFT_LOG_MAX + 1);

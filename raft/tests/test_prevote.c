@@ -33,6 +33,7 @@ Test(section_D_9_6, timeout_asks_before_anything_is_changed) {
         const struct raft_message *m = &sent_to(&n, RAFT_PREVOTE, peer)->message;
         cr_assert_eq(m->index, 3);
         cr_assert_eq(m->index_term, 4);
+        cr_assert_eq(m->tag, 4);
     }
 }
 
@@ -262,6 +263,22 @@ Test(section_D_4_2_3, leader_does_not_vote) {
     cr_assert(sent_alone(&n, RAFT_VOTE_REPLY, 3)->message.accepted);
     node_lead(&n, (struct start){0});
     node_receive(&n, message_vote(3, 9, 99, 9));
+    cr_assert(sent_alone(&n, RAFT_VOTE_REPLY, 3)->message.accepted);
+}
+
+/* A leader that the old one had asked to lead, and so never waited for its timer, hears from no
+ * leader when it steps down. */
+Test(section_D_4_2_3, leader_that_steps_down_votes) {
+    struct node n;
+    node_start(&n, (struct start){.config = checking, .term = 4, .log = "14"});
+    node_receive(&n, message_append(2, 4, "14", 3, 2));
+    node_receive(&n, (struct raft_message){.type = RAFT_TIMEOUT_NOW, .source = 2, .term = 4});
+    node_save(&n);
+    node_receive(&n, message_grant(2, 5));
+    cr_assert_eq(n.raft.role, RAFT_LEADER);
+    node_receive(&n, message_rejected(2, 6, 2, 0, 0));
+    cr_assert_eq(n.raft.role, RAFT_FOLLOWER);
+    node_receive(&n, message_vote(3, 7, 9, 9));
     cr_assert(sent_alone(&n, RAFT_VOTE_REPLY, 3)->message.accepted);
 }
 

@@ -279,13 +279,17 @@ Test(section_D_6_4, replaced_leader_does_not_serve) {
 /* ---- followers ---- */
 
 /* A follower of node 2 in term 1, which has asked for the read 7. */
-static void start_asking(struct node *n) {
-    node_start(n, (struct start){.term = 1, .log = "1111"});
+static void start_asking_as(struct node *n, struct start start) {
+    start.term = 1;
+    start.log = "1111";
+    node_start(n, start);
     node_receive(n, message_append(2, 1, "1111", 5, 4));
     node_read(n, 7);
     cr_assert_eq(n->effects.read_count, 0);
     cr_assert_eq(sent_alone(n, RAFT_READ_REQUEST, 2)->message.tag, 7);
 }
+
+static void start_asking(struct node *n) { start_asking_as(n, (struct start){0}); }
 
 static struct raft_message read_reply(raft_term term, uint64_t handle, bool accepted,
                                       raft_index index) {
@@ -343,9 +347,21 @@ Test(section_D_6_4, follower_listens_to_its_leader_only) {
     cr_assert_eq(n.effects.read_count, 0, "it is over");
 }
 
-/* Its reads end when it loses its leader: by a new term, or when its timer runs out. */
+/* Its reads end when it loses its leader: by a new term, by its wish, or when the timer runs out,
+ * whether that begins an election, a question, or, at a learner, nothing. */
 Test(section_D_6_4, follower_without_a_leader_refuses) {
     struct node n;
+    const struct start starts[] = {{.config.pre_vote = false},
+                                   {.config.pre_vote = true},
+                                   {.members = {ids("23"), 0, ids("1")}}};
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        start_asking_as(&n, starts[i]);
+        node_timeout(&n);
+        assert_refused(&n, 7);
+    }
+    start_asking(&n);
+    node_receive(&n, (struct raft_message){.type = RAFT_TIMEOUT_NOW, .source = 2, .term = 1});
+    assert_refused(&n, 7);
     start_asking(&n);
     node_receive(&n, message_append(3, 2, "1111", 5, 4));
     assert_refused(&n, 7);

@@ -165,6 +165,24 @@ Test(section_5_1, replies_wait_for_the_write_of_their_term) {
     cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 3)->after, write, "it says term 3");
 }
 
+/* A reply repeats the round of the message, so that the leader knows since when it is followed (8):
+ * also a rejection, and one that tells a higher term. */
+Test(section_8, replies_repeat_the_round) {
+    const struct raft_message rows[] = {
+        message_append(2, 4, "14", 3, 2), message_append(2, 4, "144", 4, 3),
+        message_append(2, 3, "14", 3, 2), message_chunk(2, 4, 9, 4, 0, 10),
+        message_chunk(2, 4, 2, 4, 0, 10), message_chunk(2, 3, 9, 3, 0, 10)};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct node n;
+        struct raft_message m = rows[i];
+        m.tag = 77;
+        node_start_as(&n, RAFT_FOLLOWER);
+        node_receive(&n, m);
+        cr_assert_eq(n.effects.message_count, 1);
+        cr_assert_eq(n.effects.messages[0].message.tag, 77, "row %zu", i);
+    }
+}
+
 /* A rejection names the message it answers, and the highest entry of the follower that may still
  * match: below the one asked for, of a term not above (5.3). */
 Test(section_5_3, rejection_says_how_far_back_to_go) {

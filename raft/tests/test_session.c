@@ -267,7 +267,11 @@ Test(section_D_6_3, snapshot_holds_the_sessions_as_of_its_end) {
         node_retry(&n, 77, session, serial);
         node_save(&n);
     }
+    node_retry(&n, 77, session, 3);
+    node_save(&n);
     node_compact(&n, session + 2);
+    cr_assert_eq(raft_verdict_at(&n.raft, session + 3), RAFT_EXECUTED);
+    cr_assert_eq(raft_verdict_at(&n.raft, session + 4), RAFT_DUPLICATE);
     cr_assert_eq(n.raft.snapshot.sessions[0].serial, 2);
     cr_assert_eq(n.raft.snapshot.sessions[0].reply, session + 2);
     cr_assert_eq(n.raft.sessions[0].serial, 3);
@@ -277,6 +281,7 @@ Test(section_D_6_3, snapshot_holds_the_sessions_as_of_its_end) {
     node_elect(&n);
     node_agree(&n);
     cr_assert_eq(raft_verdict_at(&n.raft, session + 3), RAFT_EXECUTED);
+    cr_assert_eq(raft_verdict_at(&n.raft, session + 4), RAFT_DUPLICATE);
     cr_assert_eq(n.raft.sessions[0].serial, 3);
 }
 
