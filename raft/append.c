@@ -39,6 +39,15 @@ void raft_accept(struct raft *r, const struct raft_message *m, raft_index index,
     reply->tag = m->tag;
 }
 
+/* Of clients' entries not the whole log, also if the leader, which has compacted more, sends them:
+ * a node that restarts with a full log knows neither what of it is committed nor may it campaign.
+ */
+static bool has_room(const struct raft *r, const struct raft_entry *entry, raft_index index) {
+    enum { CLIENTS_MAX = RAFT_LOG_MAX - RAFT_TAIL_MAX };
+    bool is_client = entry->type == RAFT_COMMAND || entry->type == RAFT_SESSION;
+    return index - r->snapshot.index <= (is_client ? CLIENTS_MAX : RAFT_LOG_MAX);
+}
+
 /* "If an existing entry conflicts with a new one (same index but different terms), delete the
  * existing entry and all that follow it; append any new entries not already in the log" (figure 2).
  * What the log has already stays, and so does what comes after it: the message may be an old one.
@@ -51,7 +60,7 @@ static bool append_entries(struct raft *r, const struct raft_message *m, raft_in
         raft_index index = m->index + 1 + i;
         bool has_it = index <= r->snapshot.index || raft_log_matches(r, index, m->entries[i].term);
         if (!has_it && index <= r->commit) return false;
-        if (!has_it && index == r->last + 1 && raft_log_full(r)) return true;
+        if (!has_it && !has_room(r, &m->entries[i], index)) return true;
         if (!has_it) raft_log_put(r, &m->entries[i], index, out);
         *verified = index;
     }

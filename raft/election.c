@@ -49,7 +49,7 @@ static void ask(struct raft *r, enum raft_message_type type, bool is_transfer,
         m->index = r->last;
         m->index_term = raft_log_term(r, r->last);
         m->transfer = is_transfer;
-        m->tag = r->term;
+        if (type == RAFT_PREVOTE) m->tag = r->term;
     }
 }
 
@@ -131,7 +131,10 @@ void raft_receive_vote(struct raft *r, const struct raft_message *m, struct raft
         r->vote = m->source;
         raft_save_vote(r, out);
     }
-    if (granted) out->timer = RAFT_TIMER_ELECTION;
+    if (granted) {
+        out->timer = RAFT_TIMER_ELECTION;
+        if (r->role == RAFT_PRECANDIDATE) r->role = RAFT_FOLLOWER; /* It wants another to win. */
+    }
     raft_send(r, RAFT_VOTE_REPLY, m->source, r->vote_write, out)->accepted = granted;
 }
 

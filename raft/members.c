@@ -44,8 +44,7 @@ raft_index raft_members_at(const struct raft *r, raft_index index, struct raft_m
     return r->snapshot.index;
 }
 
-/* A leader begins to send to new peers. "The leader may be transferring to one that is removed":
- * then it stays. */
+/* A leader begins to send to new peers. */
 void raft_members_adopt(struct raft *r, const struct raft_members *members, raft_index index) {
     raft_set added = raft_members_all(members) & ~raft_members_all(&r->members);
     r->members = *members;
@@ -55,7 +54,6 @@ void raft_members_adopt(struct raft *r, const struct raft_members *members, raft
         raft_progress_reset(&r->peers[__builtin_ctzll(rest)], r->last + 1);
     r->due |= added;
     r->is_news = true; /* With fewer voters, a quorum may be there already. */
-    if (!(members->voters >> r->transfer & 1)) r->transfer = 0;
 }
 
 void raft_members_restore(struct raft *r, raft_index last) {
@@ -68,7 +66,7 @@ void raft_members_restore(struct raft *r, raft_index last) {
  * each replace the other's uncommitted change, with quorums that do not meet. */
 static enum raft_refusal change_refusal(const struct raft *r) {
     if (r->role != RAFT_LEADER) return RAFT_NOT_LEADER;
-    if (r->transfer != 0) return RAFT_TRANSFERRING;
+    if (r->transfer != 0) return RAFT_TRANSFERRING; /* Its target cannot leave meanwhile. */
     if (!raft_log_is_ready(r)) return RAFT_NOT_READY;
     if (r->members_index > r->commit || r->members.outgoing != 0) return RAFT_BUSY;
     return raft_log_is_tail_full(r) ? RAFT_LOG_FULL : RAFT_ACCEPTED;

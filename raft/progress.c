@@ -31,9 +31,8 @@ static void probe(struct raft_progress *p, raft_index next) {
 void raft_progress_heartbeat(struct raft_progress *p) {
     p->is_paused = false;
     if (p->flow != RAFT_REPLICATE) return;
-    bool is_lost = p->is_quiet && under_way(p) > 0;
-    p->is_quiet = true;
-    if (is_lost) probe(p, p->match + 1);
+    if (p->is_quiet) probe(p, p->match + 1);
+    else p->is_quiet = under_way(p) > 0;
 }
 
 bool raft_progress_accepted(struct raft_progress *p, raft_index index) {
@@ -44,6 +43,8 @@ bool raft_progress_accepted(struct raft_progress *p, raft_index index) {
     if (is_news) p->is_quiet = false;
     if (p->flow == RAFT_REPLICATE || (p->flow == RAFT_INSTALL && index < p->snapshot))
         return is_news;
+    if (!is_news)
+        return false;    /* A copy, or the peer has no room: the next heartbeat asks again. */
     p->next = index + 1; /* From here on it is known what they share. */
     p->flow = RAFT_REPLICATE;
     p->is_paused = false;

@@ -153,8 +153,10 @@ static void propose(struct raft *r, const struct raft_event *event, struct raft_
     if (out->refusal != RAFT_ACCEPTED) return;
     struct raft_entry entry = {.term = r->term, .type = event->u.propose.type};
     entry.command = event->u.propose.command;
-    entry.session = event->u.propose.session;
-    entry.serial = event->u.propose.serial;
+    if (entry.type == RAFT_COMMAND) {
+        entry.session = event->u.propose.session;
+        entry.serial = event->u.propose.serial;
+    }
     raft_log_put(r, &entry, r->last + 1, out);
 }
 
@@ -205,7 +207,7 @@ static bool config_is_valid(const struct raft_config *c) {
     return c->patience >= 1 && c->window >= 1 && c->chunk_max >= 1;
 }
 
-/* A node may have promised its loyalty to a leader whose lease still lasts, and forgotten it. */
+/* A node may have promised its loyalty to a leader, whose lease still lasts, and forgotten it. */
 void raft_init(struct raft *r, const struct raft_config *config, const struct raft_durable *durable,
                struct raft_effects *out) {
     assert(config_is_valid(config));

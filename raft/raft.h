@@ -62,7 +62,7 @@ struct raft_entry {
         struct {
             uint64_t command; /* A handle: the caller knows what it stands for. */
             uint64_t session; /* Of the client; 0: none, a retry is then executed twice. */
-            uint64_t serial;  /* Rises with each command of a session; a retry keeps it. */
+            uint64_t serial;  /* From 1; rises with each command of a session. A retry keeps it. */
         };
         struct raft_members members;
     };
@@ -137,7 +137,9 @@ enum raft_event_type {
                     * Of a chunk, the bytes are stored if the effects say so. */
     RAFT_TIMEOUT,  /* The timer that was set last ran out. */
     RAFT_PROPOSE,  /* A client asks for a command to be replicated, or for a session. */
-    RAFT_READ,     /* A client asks to read the state machine (8, D 6.4). */
+    RAFT_READ,     /* A client asks to read the state machine (8, D 6.4). A follower's message to
+                    * the leader may be lost, and a leader cut off: then the read may not end before
+                    * the term does. The caller gives it up when it likes, and asks anew. */
     RAFT_CHANGE,   /* The operator asks for another configuration (6, D 4). */
     RAFT_TRANSFER, /* The operator asks that another node leads (D 3.10). */
     RAFT_SAVED,    /* The write with this number, and all before it, are durable. */
@@ -149,14 +151,15 @@ enum raft_event_type {
 
 struct raft_event {
     enum raft_event_type type;
-    uint64_t now_us; /* The node's own, perhaps wrong, clock. Only leases look at it. */
+    uint64_t now_us; /* The node's own, perhaps wrong, clock, read when the event has come. Only
+                        leases look at it. */
     union {
         const struct raft_message *message; /* Borrowed for the call. */
         struct {
             enum raft_entry_type type; /* RAFT_COMMAND or RAFT_SESSION. */
             uint64_t command, session, serial;
         } propose;
-        uint64_t read; /* A handle, another one for each read. */
+        uint64_t read; /* A handle, another one for each read, also after a restart. */
         struct {
             raft_set voters, learners; /* Wanted. Where more than one voter differs from now, it
                                         * goes through a joint configuration. */
@@ -166,7 +169,7 @@ struct raft_event {
         raft_write saved;
         struct {
             raft_index index;
-            uint64_t state, size;
+            uint64_t state, size; /* size >= 1 */
         } compact;
     } u;
 };
@@ -177,7 +180,7 @@ enum raft_refusal {
     RAFT_LOG_FULL,     /* Too many entries wait to be committed, or compacted. */
     RAFT_TRANSFERRING, /* Another node is about to lead. */
     RAFT_NOT_READY,    /* Nothing of the leader's own term is committed yet: no change (D 4.1). */
-    RAFT_BUSY,         /* A change is under way; or too many reads wait. */
+    RAFT_BUSY,         /* Another change, or another transfer, is under way. */
     RAFT_NOT_VALID     /* No such configuration, no such target; or it is as asked already. */
 };
 
@@ -222,7 +225,7 @@ struct raft_effects {
     uint8_t read_count;
     struct raft_read reads[RAFT_READS_MAX + 1];
     enum raft_refusal refusal;
-    raft_id leader; /* 0: unknown. */
+    raft_id leader; /* Also of RAFT_READ. 0: unknown. */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -242,7 +245,8 @@ struct raft_progress {
     uint64_t offset;     /* Install: of the chunk under way. */
     uint8_t flow;        /* enum raft_flow */
     bool is_paused;      /* Probe, install: a message is under way. */
-    bool is_quiet;       /* Replicate: nothing was confirmed since the last heartbeat. */
+    bool is_quiet;       /* Replicate: of what was under way at the last heartbeat, nothing was
+                          * confirmed since then. */
 };
 
 /* The options of a node. */
@@ -258,9 +262,10 @@ struct raft_config {
     uint32_t chunk_max; /* 1..: bytes in a chunk. */
     uint64_t lease_us;  /* After a round that a quorum has answered, a leader serves reads for so
                          * long without asking (D 6.4.1), by its own clock, counted from the start
-                         * of the round; 0: never. REQUIRES: check_quorum on all nodes; and
-                         * lease_us * (1 + d) < the shortest election timeout, where no clock, and
-                         * no timer, is faster than another by more than the fraction d. */
+                         * of the round; 0: never. REQUIRES: check_quorum and a lease on all nodes,
+                         * since  a node that restarts with one refuses votes for an election timeout;
+                         * and  lease_us * (1 + d) < the shortest election timeout, where no clock,
+                         * and  no timer, is faster than another by more than the fraction d. */
 };
 
 /* Complete so that callers can embed and copy it. Read it freely; only raft_*() may write it. */
@@ -324,7 +329,9 @@ struct raft {
 
 /* What stable storage holds. All zero for a node that joins a running cluster: it knows no members
  * and waits until a leader sends it the log. The first members of a new cluster start with a
- * snapshot of index 0, which holds nothing but `members`: the same on all of them. */
+ * snapshot of index 0, which holds nothing but `members`: the same on all of them. An id belongs to
+ * one storage for ever: a node that lost it, or whose storage was emptied after its removal, comes
+ * back under an id that was never used. Else it may vote twice in a term. */
 struct raft_durable {
     raft_term term;
     raft_id vote;

@@ -21,8 +21,8 @@ static void forget(struct raft *r, uint8_t count) {
     for (uint8_t i = 0; i < r->read_count; i++) r->reads[i] = r->reads[i + count];
 }
 
-/* False: too many wait. Only a leader's reads end for sure, or it steps down; those of a follower,
- * of which a message may be lost, make room. */
+/* False: too many wait. A leader's reads end with the next round; those of a follower, of which a
+ * message may be lost, make room. */
 static bool wait_for(struct raft *r, uint64_t handle, raft_id source, struct raft_effects *out) {
     bool is_full = r->read_count == RAFT_READS_MAX;
     if (is_full && r->role == RAFT_LEADER) return false;

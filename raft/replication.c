@@ -69,7 +69,6 @@ static void send_due(struct raft *r, raft_id target, struct raft_effects *out) {
     struct raft_progress *p = &r->peers[target];
     bool is_due = r->due >> target & 1;
     assert(p->next >= 1);
-    if (is_due) raft_progress_heartbeat(p);
     bool is_behind = p->flow == RAFT_INSTALL || p->next <= r->snapshot.index;
     if (is_behind) send_chunk(r, target, out);
     else if (!send_entries(r, target, out) && is_due) send_heartbeat(r, target, out);
@@ -84,13 +83,7 @@ static void send_all(struct raft *r, struct raft_effects *out) {
 
 /* ---- committing ---- */
 
-static bool is_on_quorum(const struct raft *r, raft_index index) {
-    raft_set set = r->saved >= index ? raft_set_of(r->config.self) : 0;
-    for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
-        if (r->peers[__builtin_ctzll(rest)].match >= index) set |= rest & -rest;
-    return raft_quorum(&r->members, set);
-}
-
+/* All up to there is on a quorum. */
 static raft_index quorum_index(const struct raft *r) {
     raft_index match[RAFT_NODES_MAX + 1];
     for (raft_set rest = raft_replicate_peers(r); rest != 0; rest &= rest - 1)
@@ -104,9 +97,9 @@ static raft_index quorum_index(const struct raft *r) {
 static void commit_advance(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
     r->is_news = false;
-    if (!is_on_quorum(r, r->commit + 1)) return;
     raft_index index = quorum_index(r);
-    assert(index > r->commit && index <= r->last);
+    assert(index <= r->last);
+    if (index <= r->commit) return;
     if (raft_log_term(r, index) != r->term) return; /* Figure 8: never by counting replicas. */
     raft_index from = r->commit + 1;
     raft_commit_to(r, index, out);
@@ -120,7 +113,7 @@ static void commit_advance(struct raft *r, struct raft_effects *out) {
  * none of them commits. */
 static bool is_noop_due(const struct raft *r) {
     if (raft_log_term(r, r->last) == r->term || raft_log_full(r)) return false;
-    return r->last - r->snapshot.index < RAFT_LOG_MAX / 2 || is_on_quorum(r, r->last);
+    return r->last - r->snapshot.index < RAFT_LOG_MAX / 2 || quorum_index(r) == r->last;
 }
 
 static void append_own(struct raft *r, struct raft_effects *out) {
@@ -142,7 +135,6 @@ void raft_replicate_start(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
     assert(!raft_log_full(r));
     r->is_lease_lost = false;
-    r->transfer = 0;
     r->ticks = 0;
     r->heard = r->granted;
     r->round = 0;
@@ -173,6 +165,8 @@ void raft_replicate_heartbeat(struct raft *r, struct raft_effects *out) {
     raft_transfer_tick(r);
     if (r->round_done == r->round) raft_read_round(r);
     r->due = raft_replicate_peers(r);
+    for (raft_set rest = r->due; rest != 0; rest &= rest - 1)
+        raft_progress_heartbeat(&r->peers[__builtin_ctzll(rest)]);
     out->timer = RAFT_TIMER_HEARTBEAT;
 }
 

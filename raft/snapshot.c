@@ -73,7 +73,6 @@ static bool take_chunk(struct raft *r, const struct raft_message *m, struct raft
 
 static void install(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     raft_log_install(r, &m->chunk.snapshot, out);
-    r->incoming.index = 0;
     out->apply_snapshot = true;
 }
 

@@ -1,9 +1,7 @@
 /* transfer.c - leadership transfer (D 3.10).
  *
- *     propose: refused --> target catches up --> TimeoutNow --> it campaigns, and others vote for
- * it
- *                                            \-> nothing came of it for an election timeout: over
- */
+ *     proposals refused --> target catches up --> TimeoutNow --> it campaigns, others vote for it
+ *                       \-- an election timeout goes by: the leader leads on */
 #include "members.h"
 #include "quorum.h"
 #include "state.h"

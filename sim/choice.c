@@ -30,6 +30,7 @@ static const char *const label_names[CHOICE_LABEL_COUNT] = {
     [CHOICE_CHANGE_NODE] = "change-node",
     [CHOICE_OPERATOR_TARGET] = "operator-target",
     [CHOICE_TRANSFER] = "transfer",
+    [CHOICE_DRIFT] = "drift",
     [CHOICE_CORE] = "core",
 };
 
@@ -117,6 +118,7 @@ static bool is_fault(enum choice_label label) {
     case CHOICE_CLIENT_TIME:
     case CHOICE_CLIENT_READ:
     case CHOICE_CHANGE_NODE:
+    case CHOICE_DRIFT:
     case CHOICE_CORE:
     case CHOICE_LABEL_COUNT: return false;
     }

@@ -37,6 +37,7 @@ enum choice_label {
     CHOICE_CHANGE_NODE,     /* Which node it is about, or whether a node is in it. */
     CHOICE_OPERATOR_TARGET, /* Which node it asks (the newest leader). */
     CHOICE_TRANSFER,        /* To which node the operator wants the leader to hand over (none). */
+    CHOICE_DRIFT,           /* Per mille that a node's clock is slow (0). */
     CHOICE_CORE,            /* 1: the node stays outside the core of the calm phase. */
     CHOICE_LABEL_COUNT
 };

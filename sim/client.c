@@ -84,7 +84,7 @@ static void propose_next(struct cluster *c) {
         follow(c, client, 0);
         client->retry_us = c->clock_us + patience_us(c);
     }
-    struct node_event propose = {.type = NODE_PROPOSE, .now_us = c->clock_us};
+    struct node_event propose = {.type = NODE_PROPOSE};
     propose.u.propose.type = NODE_COMMAND;
     propose.u.propose.command = command_of(0, ++client->number);
     node_id target;
@@ -129,7 +129,7 @@ static void give_up(struct cluster *c, struct client *client) {
 
 static struct node_event request_of(const struct cluster *c, uint32_t number) {
     const struct client *client = &c->clients[number];
-    struct node_event event = {.type = NODE_PROPOSE, .now_us = c->clock_us};
+    struct node_event event = {.type = NODE_PROPOSE};
     uint64_t command = command_of(number, client->number);
     switch (client->wait) {
     case CLIENT_SESSION:

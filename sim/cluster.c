@@ -48,7 +48,7 @@ static void receive(struct cluster *c, struct event event) {
     } else if (network_is_cut(&c->network, p->source, p->target)) {
         c->counts[SOMETIMES_DROP_CUT]++;
     } else {
-        struct node_event receive = {.type = NODE_RECEIVE, .now_us = c->clock_us};
+        struct node_event receive = {.type = NODE_RECEIVE};
         receive.u.packet.source = p->source;
         receive.u.packet.size = p->size;
         receive.u.packet.bytes = p->bytes;
@@ -60,7 +60,7 @@ static void receive(struct cluster *c, struct event event) {
 static void compact(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     p->is_compacting = false;
-    struct node_event event = {.type = NODE_COMPACT, .now_us = c->clock_us};
+    struct node_event event = {.type = NODE_COMPACT};
     event.u.compact.index = p->applied;
     event.u.compact.state = p->state;
     event.u.compact.size = c->config.snapshot;
@@ -71,9 +71,7 @@ static void happen(struct cluster *c, struct event event) {
     node_id id = event_node(event);
     switch (event_type(event)) {
     case EVENT_PACKET: receive(c, event); return;
-    case EVENT_TIMER:
-        process_step(c, id, &(struct node_event){.type = NODE_TIMEOUT, .now_us = c->clock_us});
-        return;
+    case EVENT_TIMER: process_step(c, id, &(struct node_event){.type = NODE_TIMEOUT}); return;
     case EVENT_SYNC: process_synced(c, id); return;
     case EVENT_RESTART: process_start(c, id); return;
     case EVENT_COMPACT: compact(c, id); return;
@@ -170,6 +168,7 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
     for (node_id id = 1; id <= cluster_count(c); id++) {
         if (id <= config->nodes) disk_bootstrap(&c->disks[id], cluster_voters(c));
         else disk_clear(&c->disks[id]);
+        c->slowness[id] = choice_take(c->choices, CHOICE_DRIFT, id, config->drift + 1);
         process_start(c, id);
     }
     client_begin(c);

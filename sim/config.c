@@ -8,7 +8,7 @@
 #define FIELD(name, field, min, max, help)                                                         \
     { (name), offsetof(struct cluster_config, field), (min), (max), (help) }
 
-enum { TIME_MAX_US = 60 * 1000 * 1000, BYTES_MAX = 1000 * 1000 };
+enum { TIME_MAX_US = 60 * 1000 * 1000, BYTES_MAX = 1000 * 1000, DRIFT_MAX = 100 };
 
 const struct config_field config_fields[CONFIG_FIELD_COUNT] = {
     FIELD("nodes", nodes, 1, CONFIG_NODES_MAX, "voters"),
@@ -37,6 +37,7 @@ const struct config_field config_fields[CONFIG_FIELD_COUNT] = {
     FIELD("operator", operator_us, 0, TIME_MAX_US, "us between two occasions; 0: no operator"),
     FIELD("pre-vote", pre_vote, 0, CONFIG_OPTION_ALL, "on which nodes: bit i, of id i modulo 8"),
     FIELD("check-quorum", check_quorum, 0, CONFIG_OPTION_ALL, "likewise"),
+    FIELD("drift", drift, 0, DRIFT_MAX, "per mille by which a node's clock may be slow"),
     FIELD("lease", lease_us, 0, TIME_MAX_US, "us; 0: no lease reads"),
 };
 

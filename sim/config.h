@@ -30,6 +30,7 @@ struct cluster_config {
     uint32_t operator_us;  /* Between two occasions for the operator; 0: there is none. */
     uint32_t pre_vote;     /* Which nodes have the option, a bit for each id modulo 8. */
     uint32_t check_quorum; /* Likewise. */
+    uint32_t drift;        /* Per mille by which a node's clock, and its timers, may be slow. */
     uint32_t lease_us;     /* 0: no lease reads. */
 };
 
@@ -40,7 +41,7 @@ struct config_field {
     const char *help;
 };
 enum {
-    CONFIG_FIELD_COUNT = 27,
+    CONFIG_FIELD_COUNT = 28,
     CONFIG_NODES_MAX = 63,
     CONFIG_CLIENTS_MAX = 8,
     CONFIG_OPTION_ALL = 255 /* All nodes have it. */

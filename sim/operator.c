@@ -57,7 +57,7 @@ static struct node_event change_of(struct cluster *c, enum change_kind kind,
     case CHANGE_NONE:
     case CHANGE_KIND_COUNT: assert(false);
     }
-    struct node_event event = {.type = NODE_CHANGE, .now_us = c->clock_us};
+    struct node_event event = {.type = NODE_CHANGE};
     event.u.change.voters = voters;
     event.u.change.learners = learners & ~voters;
     event.u.change.is_joint = kind == CHANGE_VOTER_JOINT || kind == CHANGE_REMOVE_JOINT;
@@ -92,7 +92,6 @@ static void choose_change(struct cluster *c, node_id leader) {
 static void ask_for_change(struct cluster *c, node_id leader) {
     if (c->operator_tries == 0) choose_change(c, leader);
     if (c->operator_tries == 0) return;
-    c->operator_wish.now_us = c->clock_us;
     process_step(c, leader, &c->operator_wish);
     if (c->effects.refused) {
         c->counts[SOMETIMES_CHANGE_REFUSED]++;
@@ -108,7 +107,7 @@ static bool transfer(struct cluster *c, node_id leader) {
     if (!(c->impl->supports & NODE_HAS_TRANSFERS)) return false;
     uint32_t target = choice_take(c->choices, CHOICE_TRANSFER, 0, cluster_count(c) + 1);
     if (target == 0) return false;
-    struct node_event event = {.type = NODE_TRANSFER, .now_us = c->clock_us};
+    struct node_event event = {.type = NODE_TRANSFER};
     event.u.target = (node_id)target;
     process_step(c, leader, &event);
     return true;

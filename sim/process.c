@@ -108,7 +108,7 @@ void process_synced(struct cluster *c, node_id id) {
         count(c, SOMETIMES_SYNC_PART);
         start_sync(c, id);
     }
-    struct node_event saved = {.type = NODE_SAVED, .now_us = c->clock_us};
+    struct node_event saved = {.type = NODE_SAVED};
     saved.u.saved = p->durable;
     process_step(c, id, &saved);
 }
@@ -252,6 +252,8 @@ static void compact_if_due(struct cluster *c, node_id id) {
 
 /* ---- a step ---- */
 
+enum { PER_MILLE = 1000 };
+
 /* The dullest timeout is a place in the range that no other node has. In the calm phase, where all
  * choices are dull, it must vary: or a node without a chance could come first each time, and depose
  * for ever whom the others would elect. */
@@ -261,17 +263,22 @@ static uint32_t own_slot(const struct cluster *c, node_id id, uint32_t range) {
     return (uint32_t)(hash_words(0, words, sizeof words / sizeof words[0]) % range);
 }
 
+/* By the node's own clock. */
+static void start_timer(struct cluster *c, node_id id, uint64_t length_us) {
+    process_reschedule(c, id, EVENT_TIMER, length_us + length_us * c->slowness[id] / PER_MILLE);
+}
+
 static void set_timer(struct cluster *c, node_id id, enum node_timer timer) {
     const struct cluster_config *config = &c->config;
     if (timer == NODE_TIMER_HEARTBEAT) {
-        process_reschedule(c, id, EVENT_TIMER, config->heartbeat_us);
+        start_timer(c, id, config->heartbeat_us);
         return;
     }
     assert(timer == NODE_TIMER_ELECTION);
     uint32_t range = config->election_us_max - config->election_us_min;
     uint32_t offset = choice_take(c->choices, CHOICE_TIMEOUT, id, range);
     if (offset == 0) offset = own_slot(c, id, range);
-    process_reschedule(c, id, EVENT_TIMER, config->election_us_min + offset);
+    start_timer(c, id, config->election_us_min + offset);
 }
 
 /* True if the node crashes here, before its next effect. */
@@ -314,9 +321,16 @@ static void carry_out(struct cluster *c, node_id id) {
     if (e->apply_to != 0 || e->apply_snapshot) compact_if_due(c, id);
 }
 
-void process_step(struct cluster *c, node_id id, const struct node_event *event) {
+/* What the node's own clock shows, which started with the cluster's. */
+static uint64_t now_us(const struct cluster *c, node_id id) {
+    if (c->slowness[id] == 0) return c->clock_us;
+    return c->clock_us * PER_MILLE / (PER_MILLE + c->slowness[id]);
+}
+
+void process_step(struct cluster *c, node_id id, struct node_event *event) {
     struct process *p = &c->processes[id];
     assert(p->is_alive);
+    event->now_us = now_us(c, id);
     struct change *change = &c->change;
     change->node = id;
     change->before = &p->views[p->newest];

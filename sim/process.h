@@ -13,7 +13,7 @@ void process_start(struct cluster *c, node_id id) __attribute__((cold));
 void process_crash(struct cluster *c, node_id id) __attribute__((cold));
 /* The node takes a step and its effects are carried out, as far as it lives. REQUIRES: it is alive.
  */
-void process_step(struct cluster *c, node_id id, const struct node_event *event);
+void process_step(struct cluster *c, node_id id, struct node_event *event);
 /* A sync ends: writes become durable, packets that waited for them leave, the node is told. */
 void process_synced(struct cluster *c, node_id id);
 

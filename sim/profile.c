@@ -80,7 +80,7 @@ static void set_uniform(struct choice_odds *odds) {
     static const enum choice_label labels[] = {
         CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,     CHOICE_SYNC_TIME,
         CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME,  CHOICE_PARTITION_NODE,
-        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE,
+        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE, CHOICE_DRIFT,
     };
     *odds = (struct choice_odds){{0}};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
@@ -183,6 +183,7 @@ static void draw_swarm_extensions(uint64_t *random, struct cluster_config *confi
     config->operator_us = scaled(random, 10 * MS, 320 * MS);
     config->pre_vote = draw_option(random);
     config->check_quorum = draw_option(random);
+    if (coin(random)) config->drift = between(random, 1, 100);
     bool has_lease = config->check_quorum == CONFIG_OPTION_ALL && coin(random);
     uint32_t fifth_us = config->election_us_min / 5;
     if (has_lease) config->lease_us = between(random, fifth_us, 4 * fifth_us);

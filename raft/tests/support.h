@@ -138,6 +138,8 @@ void cluster_receive(struct cluster *c, raft_id id, struct raft_message m);
 void cluster_settle(struct cluster *c); /* Until nothing is under way. */
 /* A timeout, and all that comes of it: `count` times. */
 void cluster_run(struct cluster *c, raft_id id, unsigned count);
+/* The node becomes leader, though others may have been loyal to another one. */
+void cluster_elect(struct cluster *c, raft_id id);
 void cluster_link(struct cluster *c, raft_id a, raft_id b, bool is_up); /* Both ways. */
 raft_id cluster_leader(const struct cluster *c); /* Of the highest term; 0: none. */
 /* The read ended, and was served or not. */

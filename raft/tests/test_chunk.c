@@ -336,6 +336,7 @@ Test(section_7, peer_that_has_the_log_needs_no_snapshot) {
 Test(section_7, compaction_waits_for_an_installation) {
     struct node n;
     start_sender(&n);
+    node_receive(&n, message_chunk_reply(2, 2, 3, false, 30));
     node_compact(&n, 4);
     assert_no_effects(&n);
     cr_assert_eq(n.raft.snapshot.index, 3);

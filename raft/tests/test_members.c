@@ -425,7 +425,7 @@ Test(section_D_4_2_2, server_that_appended_its_own_removal_may_finish_it) {
         static struct cluster c;
         struct raft_config config = {.pre_vote = pre_vote, .check_quorum = pre_vote};
         cluster_start(&c, 2, (struct start){.config = config});
-        cluster_run(&c, 1, 2);
+        cluster_elect(&c, 1);
         c.cut = ids("2");
         cluster_change(&c, 1, "2", "");
         cluster_settle(&c);

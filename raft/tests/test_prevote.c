@@ -300,7 +300,8 @@ Test(section_D_4_2_3, election_that_the_leader_asked_for_gets_votes) {
 Test(section_D_4_2_3, removed_servers_do_not_disrupt) {
     static struct cluster c;
     cluster_start(&c, 5, (struct start){.config = checking});
-    cluster_run(&c, 1, 2);
+    cluster_elect(&c, 1);
+    raft_term term = c.nodes[1].raft.term;
     cluster_change(&c, 1, "1234", "");
     cluster_settle(&c);
     cluster_change(&c, 1, "123", "");
@@ -308,10 +309,10 @@ Test(section_D_4_2_3, removed_servers_do_not_disrupt) {
     cluster_run(&c, 1, 1);
     for (raft_id removed = 4; removed <= 5; removed++) {
         cluster_run(&c, removed, 5);
-        cr_assert_geq(c.nodes[removed].raft.term, 5, "it campaigns");
+        cr_assert_gt(c.nodes[removed].raft.term, term, "it campaigns");
         cluster_run(&c, 1, 5);
         cr_assert_eq(cluster_leader(&c), 1);
-        cr_assert_eq(c.nodes[1].raft.term, 1);
+        cr_assert_eq(c.nodes[1].raft.term, term);
     }
     cluster_propose(&c, 1, 77);
     cluster_run(&c, 1, 2);
@@ -416,8 +417,8 @@ static raft_id elect_one_of(struct cluster *c, const char *nodes) {
 Test(deadlocks, rejoining_node_with_a_higher_term) {
     static struct cluster c;
     cluster_start(&c, 3, (struct start){.config = guarded});
+    cluster_elect(&c, 1);
     c.cut = ids("3");
-    cluster_run(&c, 1, 1);
     cluster_propose(&c, 1, 77);
     cluster_run(&c, 1, 1);
     cluster_replace(&c, 3, (struct start){.config = guarded, .term = 9});
@@ -459,8 +460,7 @@ Test(deadlocks, partial_partition_that_lasts) {
     enum { A = 1, B, C, D, E };
     static struct cluster c;
     cluster_start(&c, 5, (struct start){.config = guarded});
-    cluster_run(&c, D, 2);
-    cr_assert_eq(cluster_leader(&c), D);
+    cluster_elect(&c, D);
     c.cut = ids("5");
     cluster_link(&c, D, A, false);
     cluster_link(&c, D, C, false);
@@ -487,7 +487,7 @@ Test(deadlocks, partial_partition_that_lasts) {
 Test(deadlocks, leader_that_hears_nobody) {
     static struct cluster c;
     cluster_start(&c, 3, (struct start){.config = guarded});
-    cluster_run(&c, 1, 2);
+    cluster_elect(&c, 1);
     c.lost[2] = c.lost[3] = ids("1");
     for (int i = 0; i < 6; i++) cluster_run(&c, 1, 1);
     cr_assert_neq(c.nodes[1].raft.role, RAFT_LEADER);

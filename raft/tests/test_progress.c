@@ -34,16 +34,23 @@ Test(progress, probe_is_one_message_at_a_time) {
     }
 }
 
-/* An accepted probe shows what they share: from there on, without waiting (5.3). */
+/* An accepted probe shows what they share: from there on, without waiting (5.3). If it shows
+ * nothing new, the peer may have no room: then the next heartbeat is early enough. */
 Test(progress, accepted_probe_starts_replication) {
     struct raft_progress p;
-    for (raft_index index = 0; index < 20; index++) {
+    for (raft_index index = 1; index < 20; index++) {
         raft_progress_reset(&p, 10);
         raft_progress_sent(&p, 5);
-        cr_assert_eq(raft_progress_accepted(&p, index), index > 0);
+        cr_assert(raft_progress_accepted(&p, index));
         cr_assert_eq(p.flow, RAFT_REPLICATE);
         cr_assert_eq(p.match, index);
         cr_assert_eq(p.next, index + 1);
+        raft_progress_back_off(&p, 0);
+        raft_progress_sent(&p, 1);
+        cr_assert_not(raft_progress_accepted(&p, index));
+        cr_assert_eq(raft_progress_room(&p, 1), 0);
+        raft_progress_heartbeat(&p);
+        cr_assert_gt(raft_progress_room(&p, 1), 0);
     }
 }
 
@@ -105,21 +112,20 @@ Test(progress, rejection_goes_back_and_probes) {
     }
 }
 
-/* What is under way counts as lost when a whole heartbeat interval confirms nothing; what was
- * confirmed in time, or is not there at all, does not. */
+/* What is under way counts as lost when a whole heartbeat interval confirms nothing; what was sent
+ * in the meantime, or confirmed in time, does not. */
 Test(progress, silence_of_an_interval_means_loss) {
     struct raft_progress p = replicating(7);
     for (int i = 0; i < 5; i++) raft_progress_heartbeat(&p);
-    cr_assert_eq(p.flow, RAFT_REPLICATE, "nothing is under way");
-    cr_assert(raft_progress_accepted(&p, 8) && p.flow == RAFT_REPLICATE);
     raft_progress_sent(&p, 5);
-    for (raft_index index = 9; index < 12; index++) {
+    raft_progress_heartbeat(&p);
+    cr_assert_eq(p.flow, RAFT_REPLICATE, "just sent, after a long silence");
+    for (raft_index index = 8; index < 12; index++) {
+        cr_assert(raft_progress_accepted(&p, index));
         raft_progress_heartbeat(&p);
         cr_assert_eq(p.flow, RAFT_REPLICATE);
-        cr_assert(raft_progress_accepted(&p, index));
+        cr_assert_eq(p.next, 13);
     }
-    raft_progress_heartbeat(&p);
-    cr_assert_eq(p.next, 14);
     raft_progress_heartbeat(&p);
     cr_assert_eq(p.flow, RAFT_PROBE);
     cr_assert_eq(p.next, 12);
@@ -148,7 +154,10 @@ Test(progress, chunks_go_one_by_one) {
         raft_progress_sent(&p, 0);
         raft_progress_wants(&p, 20, offset + 10);
     }
-    raft_progress_wants(&p, 20, 0);
+    raft_progress_install(&p, 30);
+    cr_assert_eq(p.offset, 0, "another snapshot begins anew");
+    raft_progress_wants(&p, 30, 50);
+    raft_progress_wants(&p, 30, 0);
     cr_assert_eq(p.offset, 0, "a restarted peer has nothing");
 }
 
@@ -204,8 +213,13 @@ static void leader_send(struct twin *t, struct raft_progress *p, uint32_t batch,
     raft_progress_sent(p, count);
 }
 
-static void leader_heartbeat(struct twin *t, struct raft_progress *p) {
+/* Entries if it may, else a question. */
+static void leader_heartbeat(struct twin *t, struct raft_progress *p, uint32_t batch,
+                             uint32_t window) {
+    uint32_t count = t->count;
     raft_progress_heartbeat(p);
+    leader_send(t, p, batch, window);
+    if (t->count > count) return;
     raft_index previous = p->flow == RAFT_PROBE ? p->next - 1 : p->match;
     twin_send(t, previous, previous);
     if (p->flow == RAFT_PROBE) raft_progress_sent(p, 0);
@@ -266,14 +280,14 @@ Test(progress, agrees_with_a_twin_that_remembers_everything) {
         for (uint32_t i = 0; i < 300; i++) {
             uint64_t face = roll(&dice, 8);
             if (face == 0 && t.last < LAST_MAX) t.last++;
-            else if (face == 1) leader_heartbeat(&t, &p);
+            else if (face == 1) leader_heartbeat(&t, &p, batch, window);
             else if (face == 2 && t.count > 0) twin_forget(&t, (uint32_t)roll(&dice, t.count));
             else if (face >= 5 && t.count > 0) twin_deliver(&t, &p, &dice);
             else leader_send(&t, &p, batch, window);
             assert_agrees(&t, &p, i);
         }
         for (uint32_t i = 0; i < 500 && p.match < t.last; i++) {
-            if (t.count == 0) leader_heartbeat(&t, &p);
+            if (t.count == 0) leader_heartbeat(&t, &p, batch, window);
             leader_send(&t, &p, batch, window);
             while (t.count > 0) twin_deliver(&t, &p, &dice);
         }

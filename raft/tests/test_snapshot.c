@@ -278,30 +278,33 @@ Test(section_7, commit_index_stays_at_or_above_it) {
     cr_assert_eq(n.effects.apply_from, 0);
 }
 
-/* The log holds RAFT_LOG_MAX entries: a full follower acknowledges what fits, and takes the rest
+/* As much as a follower takes of clients' entries: the rest is for no-ops and configurations. */
+enum { CLIENTS_MAX = RAFT_LOG_MAX - RAFT_TAIL_MAX };
+
+/* A follower whose log has no room for more commands acknowledges what fits, and takes the rest
  * when it has compacted (7). */
 Test(section_7, full_follower_acknowledges_what_fits) {
     char log[RAFT_LOG_MAX + 4];
-    log_repeat(log, '1', RAFT_LOG_MAX + 3);
-    log[RAFT_LOG_MAX - 2] = '\0';
+    log_repeat(log, '1', CLIENTS_MAX + 3);
+    log[CLIENTS_MAX - 2] = '\0';
     struct node n;
     start_follower(&n, 1, log, 3);
-    log[RAFT_LOG_MAX - 2] = '1';
+    log[CLIENTS_MAX - 2] = '1';
     for (int i = 0; i < 2; i++) {
-        node_receive(&n, message_append(2, 1, log, RAFT_LOG_MAX - 1, RAFT_LOG_MAX + 3));
-        cr_assert_eq(n.raft.last, RAFT_LOG_MAX);
-        cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, RAFT_LOG_MAX);
+        node_receive(&n, message_append(2, 1, log, CLIENTS_MAX - 1, CLIENTS_MAX + 3));
+        cr_assert_eq(n.raft.last, CLIENTS_MAX);
+        cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, CLIENTS_MAX);
     }
-    node_receive(&n, message_append(2, 1, log, RAFT_LOG_MAX + 1, RAFT_LOG_MAX + 3));
+    node_receive(&n, message_append(2, 1, log, CLIENTS_MAX + 1, CLIENTS_MAX + 3));
     cr_assert(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.accepted);
-    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, RAFT_LOG_MAX);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, CLIENTS_MAX);
     cr_assert_eq(n.effects.write, 0);
     node_save(&n);
     node_compact(&n, 3);
-    node_receive(&n, message_append(2, 1, log, RAFT_LOG_MAX + 1, RAFT_LOG_MAX + 3));
-    cr_assert_eq(n.raft.last, RAFT_LOG_MAX + 3);
-    cr_assert_eq(n.raft.last - n.raft.snapshot.index, RAFT_LOG_MAX);
-    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, RAFT_LOG_MAX + 3);
+    node_receive(&n, message_append(2, 1, log, CLIENTS_MAX + 1, CLIENTS_MAX + 3));
+    cr_assert_eq(n.raft.last, CLIENTS_MAX + 3);
+    cr_assert_eq(n.raft.last - n.raft.snapshot.index, CLIENTS_MAX);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, CLIENTS_MAX + 3);
 }
 
 /* A commit index beyond what fitted into a full log is cut as well (5.3, 7). */
@@ -321,11 +324,35 @@ Test(section_5_3, full_follower_commits_what_fits) {
 Test(section_5_3, full_follower_still_repairs_conflicts) {
     char log[RAFT_LOG_MAX + 1];
     struct node n;
-    node_start(&n, (struct start){.term = 2, .log = log_repeat(log, '1', RAFT_LOG_MAX)});
-    log[RAFT_LOG_MAX - 2] = log[RAFT_LOG_MAX - 1] = '2';
-    node_receive(&n, message_append(2, 2, log, RAFT_LOG_MAX - 1, RAFT_LOG_MAX));
+    node_start(&n, (struct start){.term = 2, .log = log_repeat(log, '1', CLIENTS_MAX)});
+    log[CLIENTS_MAX - 2] = log[CLIENTS_MAX - 1] = '2';
+    node_receive(&n, message_append(2, 2, log, CLIENTS_MAX - 1, CLIENTS_MAX));
     assert_log(&n, log);
-    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, RAFT_LOG_MAX);
+    cr_assert_eq(sent_alone(&n, RAFT_APPEND_REPLY, 2)->message.index, CLIENTS_MAX);
+}
+
+/* Where a command has no room, what a leader appends of its own has: a no-op, which tells what is
+ * committed (8), a change; up to RAFT_LOG_MAX, and no further. */
+Test(section_8, full_follower_takes_what_clients_did_not_send) {
+    for (uint64_t type = RAFT_NOOP; type <= RAFT_MEMBERS; type++) {
+        bool is_client = type == RAFT_COMMAND || type == RAFT_SESSION;
+        char log[RAFT_LOG_MAX + 1];
+        struct node n;
+        node_start(&n, (struct start){.term = 1, .log = log_repeat(log, '1', CLIENTS_MAX)});
+        for (raft_index index = CLIENTS_MAX + 1; index <= RAFT_LOG_MAX + 1; index++) {
+            struct raft_message m = {.type = RAFT_APPEND,
+                                     .source = 2,
+                                     .term = 1,
+                                     .index = index - 1,
+                                     .index_term = 1,
+                                     .entry_count = 1};
+            m.entries[0] = (struct raft_entry){.term = 1, .type = type};
+            if (type == RAFT_MEMBERS) m.entries[0].members.voters = ids("1234");
+            node_receive(&n, m);
+            if (is_client) break;
+        }
+        cr_assert_eq(n.raft.last, is_client ? CLIENTS_MAX : RAFT_LOG_MAX);
+    }
 }
 
 /* The whole story (7): a follower is cut off, the leader compacts what it misses, more than a log

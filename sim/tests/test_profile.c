@@ -202,7 +202,7 @@ Test(config, table_covers_the_struct) {
  * finds it by name, writing changes it and no other. */
 Test(config, fields_are_the_members_named) {
     const struct cluster_config config = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,
-                                          15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27};
+                                          15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28};
     const struct {
         const char *name;
         uint32_t value;
@@ -233,6 +233,7 @@ Test(config, fields_are_the_members_named) {
         {"operator", config.operator_us},
         {"pre-vote", config.pre_vote},
         {"check-quorum", config.check_quorum},
+        {"drift", config.drift},
         {"lease", config.lease_us},
     };
     for (uint32_t i = 0; i < CONFIG_FIELD_COUNT; i++) {
