@@ -125,6 +125,21 @@ Test(section_D_9_6, pre_candidate_follows_a_leader) {
     assert_no_effects(&n);
 }
 
+/* A pre-candidate that votes for another wants that one to win: it stops asking, and waits. A vote
+ * that it refuses changes nothing. */
+Test(section_D_9_6, pre_candidate_that_votes_stops_asking) {
+    for (raft_index last = 1; last <= 2; last++) {
+        struct node n;
+        node_start_as(&n, RAFT_PRECANDIDATE);
+        node_receive(&n, message_vote(2, 4, last, 4));
+        bool granted = last == 2;
+        cr_assert_eq(sent_alone(&n, RAFT_VOTE_REPLY, 2)->message.accepted, granted);
+        cr_assert_eq(n.raft.role, granted ? RAFT_FOLLOWER : RAFT_PRECANDIDATE);
+        node_receive(&n, message_pregrant(3, 4));
+        cr_assert_eq(n.raft.role, granted ? RAFT_FOLLOWER : RAFT_CANDIDATE);
+    }
+}
+
 /* ---- D 9.6: the answer ---- */
 
 /* "A server would grant its vote only if the candidate's log is sufficiently up-to-date" and its
