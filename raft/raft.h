@@ -260,13 +260,12 @@ struct raft_config {
                          * is of little use without it. */
     uint16_t window;    /* 1..: entries under way to a peer, before the first is confirmed. */
     uint32_t chunk_max; /* 1..: bytes in a chunk. */
-    uint64_t
-        lease_us; /* After a round that a quorum has answered, a leader serves reads for so
-                   * long without asking (D 6.4.1), by its own clock, counted from the start
-                   * of the round; 0: never. REQUIRES: check_quorum and a lease on all nodes,
-                   * since  a node that restarts with one refuses votes for an election timeout;
-                   * and  lease_us * (1 + d) < the shortest election timeout, where no clock,
-                   * and  no timer, is faster than another by more than the fraction d. */
+    /* After a round that a quorum has answered, a leader serves reads for so long without asking (D
+     * 6.4.1), by its own clock, counted from the start of the round; 0: never. REQUIRES:
+     * check_quorum and a lease on all nodes, since a node that restarts with one refuses votes for
+     * an election timeout; and lease_us * (1 + d) < the shortest election timeout, where no clock,
+     * and no timer, is faster than another by more than the fraction d. */
+    uint64_t lease_us;
 };
 
 /* Complete so that callers can embed and copy it. Read it freely; only raft_*() may write it. */
