@@ -14,7 +14,7 @@
  * What a snapshot means for the log is in test_snapshot.c. */
 #include <criterion/criterion.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* The next offset that node 1 asks for, or SNAPSHOT_SIZE if it has the snapshot. */
 static uint64_t wanted(const struct node *n) {

@@ -1,7 +1,7 @@
 /* test_election.c - leader election (5.1, 5.2) and its restriction (5.4.1). */
 #include <criterion/criterion.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* "When servers start up, they begin as followers" (5.2), in the term they had saved. */
 Test(section_5_2, servers_start_as_followers) {

@@ -2,7 +2,7 @@
  * window, and again after a loss. The arithmetic is in test_progress.c. */
 #include <criterion/criterion.h>
 
-#include "support.h"
+#include "cluster.h"
 
 enum { LOG = RAFT_LOG_MAX - 1 };
 
@@ -172,4 +172,35 @@ Test(section_5_3, restarted_peer_is_brought_up) {
     cluster_settle(&c);
     cluster_run(&c, 1, 3);
     cluster_assert_converged(&c);
+}
+
+/* The log keeps its upper half. No snapshot is sent in this story, so that its state is nothing. */
+static void compact_half(struct cluster *c, raft_id id) {
+    raft_index commit = c->nodes[id].raft.commit;
+    if (commit <= RAFT_LOG_MAX / 2) return;
+    struct raft_event event = {.type = RAFT_COMPACT,
+                               .u.compact = {commit - RAFT_LOG_MAX / 2, 0, SNAPSHOT_SIZE}};
+    cluster_step(c, id, &event);
+}
+
+/* A peer that has no room acknowledges what it has, again and again: it is asked at heartbeats, not
+ * at each of its answers, until it has compacted (7). */
+Test(section_5_3, full_peer_is_not_flooded) {
+    static struct cluster c;
+    cluster_start(&c, 3, (struct start){0});
+    cluster_run(&c, 1, 2);
+    for (uint64_t command = 1; command < RAFT_LOG_MAX; command++) {
+        cluster_propose(&c, 1, command);
+        cr_assert_eq(c.refusal, RAFT_ACCEPTED);
+        cluster_settle(&c);
+        uint32_t before = c.tail;
+        cluster_run(&c, 1, 1);
+        cr_assert_leq(c.tail - before, 4, "%u messages by one heartbeat", c.tail - before);
+        for (raft_id id = 1; id <= 2; id++) compact_half(&c, id);
+    }
+    cr_assert_lt(c.nodes[3].raft.last, c.nodes[1].raft.last);
+    cluster_compact(&c, 3);
+    cluster_run(&c, 1, 3);
+    cluster_assert_converged(&c);
+    cr_assert_eq(c.chunk_count, 0);
 }

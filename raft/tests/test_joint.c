@@ -7,7 +7,7 @@
  *         a leader that is not in C_new steps down when that is committed */
 #include <criterion/criterion.h>
 
-#include "support.h"
+#include "cluster.h"
 
 static const struct raft_members joint = {.voters = 0x32, .outgoing = 0x0e}; /* 145 and 123 */
 

@@ -10,10 +10,11 @@
  *     RequestVote   2 vote once in a term, and for an up-to-date log
  *
  * The rules for servers are in test_paper_rules.c. What sections 5.1 to 5.4 say beyond the figure
- * is in test_election.c, test_replication.c and test_commit.c; 7 and figure 13 in test_snapshot.c;
- * 6 and D 4 in test_members.c; D 3.10 in test_transfer.c; D 4.2.3, D 6.2 and D 9.6 in
- * test_prevote.c; D 6.3 in test_session.c; 8 and D 6.4 in test_read.c; D 10.2.1 in test_flow.c.
- * Each test is named after its section. */
+ * is in test_election.c, test_replication.c and test_commit.c; 7 and figure 13 in test_snapshot.c
+ * and test_chunk.c; 6 and D 4 in test_members.c, test_joining.c and test_joint.c; D 3.10 in
+ * test_transfer.c; D 4.2.3 and D 6.2 in test_loyalty.c; D 9.6 in test_prevote.c; D 6.3 in
+ * test_session.c; 8 and D 6.4 in test_read.c and test_lease.c; D 10.2.1 in test_flow.c. Each test
+ * is named after its section. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 

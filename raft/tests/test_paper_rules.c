@@ -15,7 +15,7 @@
 #include <criterion/criterion.h>
 #include <inttypes.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* All servers: "if commitIndex > lastApplied: increment lastApplied, apply log[lastApplied] to
  * state machine": each entry once, in order, on the leader and on the follower. */

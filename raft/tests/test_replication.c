@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* "Raft handles this by having each leader commit a blank no-op entry into the log at the start of
  * its term" (8). */

@@ -10,8 +10,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cluster.h"
 #include "dice.h"
-#include "support.h"
 
 /* ---- against a naive twin that keeps all history ---- */
 
@@ -205,6 +205,17 @@ Test(section_D_6_3, verdict_comes_with_the_commit) {
         cr_assert(e->command == 77 && e->session == session + (i == 2) && e->serial == 5);
         cr_assert_eq(raft_verdict_at(&n.raft, n.raft.commit), verdicts[i]);
     }
+}
+
+/* What opens a session belongs to none: what its type has no use for is 0 (raft.h). */
+Test(section_D_6_3, entry_that_opens_a_session_has_none) {
+    struct node n;
+    node_lead(&n, (struct start){0});
+    struct raft_event event = {.type = RAFT_PROPOSE, .u.propose = {RAFT_SESSION, 77, 5, 6}};
+    node_step(&n, &event);
+    const struct raft_entry *e = raft_entry_at(&n.raft, n.raft.last);
+    cr_assert(e->type == RAFT_SESSION && e->command == 77);
+    cr_assert(e->session == 0 && e->serial == 0);
 }
 
 /* A client whose leader is gone asks the next one: the command was committed, and is not executed

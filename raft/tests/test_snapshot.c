@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* A follower of node 2 in `term` that holds this log and has committed up to `commit`. */
 static void start_follower(struct node *n, raft_term term, const char *log, raft_index commit) {

@@ -6,7 +6,7 @@
  *     or it gives up after an election timeout, and accepts requests again */
 #include <criterion/criterion.h>
 
-#include "support.h"
+#include "cluster.h"
 
 /* A leader of 1, 2 and 3 in term 1 that begins a transfer to node 2, with one entry that node 2 has
  * not confirmed. */
