@@ -43,12 +43,13 @@ bool raft_progress_accepted(struct raft_progress *p, raft_index index) {
     if (is_news) p->is_quiet = false;
     if (p->flow == RAFT_REPLICATE || (p->flow == RAFT_INSTALL && index < p->snapshot))
         return is_news;
-    if (!is_news)
-        return false;    /* A copy, or the peer has no room: the next heartbeat asks again. */
-    p->next = index + 1; /* From here on it is known what they share. */
+    /* Without news it is a copy, or the peer has no room: the next heartbeat asks again. With news,
+     * it is known from here on what they share. */
+    if (!is_news) return false;
+    p->next = index + 1;
     p->flow = RAFT_REPLICATE;
     p->is_paused = false;
-    return is_news;
+    return true;
 }
 
 /* Late: what the peer has confirmed since then, or another probe than the one under way. */

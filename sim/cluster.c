@@ -118,6 +118,11 @@ static bool leader_commits(const struct cluster *c) {
            after->commit > before->commit;
 }
 
+static bool leader_begins(const struct cluster *c) {
+    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
+    return c->change.effects != NULL && before->role != NODE_LEADER && after->role == NODE_LEADER;
+}
+
 static bool has_operator(const struct cluster *c) {
     uint32_t features = NODE_HAS_CHANGES | NODE_HAS_TRANSFERS;
     return c->config.operator_us > 0 && (c->impl->supports & features) != 0;
@@ -137,10 +142,9 @@ const struct change *cluster_step(struct cluster *c) {
         assert(has_room);
         return &c->change;
     }
-    uint64_t elections = c->counts[SOMETIMES_ELECTION];
     happen(c, event);
     if (c->is_calm && leader_commits(c)) calm_retire(c);
-    if (c->counts[SOMETIMES_ELECTION] != elections && !c->is_calm && has_operator(c))
+    if (!c->is_calm && leader_begins(c) && has_operator(c))
         process_reschedule(c, 0, EVENT_OPERATOR, 0); /* It has waited for a leader. */
     record(c, event);
     return &c->change;

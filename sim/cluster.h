@@ -131,8 +131,8 @@ struct cluster {
     struct node_event operator_wish; /* The change that the operator asks for. */
     uint32_t operator_tries;         /* So often still, until it is accepted; 0: it has no wish. */
     uint64_t counts[SOMETIMES_COUNT];
-    uint32_t
-        slowness[NODE_MAX + 1]; /* Per mille that a node's clock takes longer than the real one. */
+    /* Per mille that the clock of a node, and its timers, take longer. */
+    uint32_t slowness[NODE_MAX + 1];
     struct process processes[NODE_MAX + 1];
     struct queue queue;
     struct network network;

@@ -214,6 +214,44 @@ Test(cluster, client_is_not_sent_in_circles) {
     }
 }
 
+static uint64_t next_occasion(uint32_t number) {
+    for (uint32_t i = 0; i < world->queue.count; i++) {
+        const struct event *e = &world->queue.events[i];
+        if (e->key == event_key(EVENT_CLIENT, 0) && e->item == number) return e->due_us;
+    }
+    cr_assert(false);
+    return 0;
+}
+
+/* Goal: where nobody leads, clients do not ask all the time. Method: a refusal that names nobody,
+ * one that names a leader, and none: only after the first it is long until the next occasion. */
+Test(cluster, lost_client_takes_its_time) {
+    for (uint32_t variant = 0; variant < 3; variant++) {
+        begin();
+        stages[1].effects.refused = variant < 2;
+        stages[1].effects.leader = variant == 1 ? 3 : 0;
+        asks(1, "propose");
+        uint64_t delay_us = next_occasion(1) - world->clock_us;
+        cr_assert((delay_us > world->config.client_us * UINT64_C(2)) == (variant == 0), "%u",
+                  variant);
+    }
+}
+
+/* Goal: client 0, which waits for nothing, leaves a leader that answers nothing. Method: it asks
+ * for a while, with an answer in between or without. */
+Test(cluster, client_0_moves_on) {
+    for (uint32_t is_answered = 0; is_answered < 2; is_answered++) {
+        begin();
+        cr_assert(ask_as(0)[0] == '1');
+        run_for(RETRY_US / 2);
+        cr_assert(ask_as(0)[0] == '1');
+        struct node_event request = stages[1].event;
+        if (is_answered) answers(1, 12, &request, NODE_EXECUTED);
+        run_for(RETRY_US / 2);
+        cr_assert(ask_as(0)[0] == (is_answered ? '1' : '2'), "%u", is_answered);
+    }
+}
+
 /* Goal: in the calm phase each client wants one write and one read. Method: whatever it waited for
  * is done first; when it has both, it is content. */
 Test(cluster, calm_client_writes_and_reads) {

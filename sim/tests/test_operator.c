@@ -150,7 +150,9 @@ Test(cluster, operator_asks_again) {
     cr_assert(times >= 2 && times <= 16 && world->counts[SOMETIMES_CHANGE_REFUSED] == times);
     stages[2].effects.refused = false;
     choose(REMOVE, 1);
-    occasion(2); /* Accepted. */
+    uint64_t fault_us = pending(EVENT_FAULT, 0);
+    occasion(2); /* Accepted: the next occasion for a fault is at once. */
+    cr_assert(fault_us > world->clock_us && pending(EVENT_FAULT, 0) == world->clock_us);
     choose(0, 1);
     occasion(2);
     cr_assert(heard_count == 0);

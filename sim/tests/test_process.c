@@ -1,6 +1,6 @@
 /* test_process.c - a process does what its node orders, in order and no more, and a crash leaves
  * just what came before it: effects, writes and the packets that wait for them, told by an actor
- * and compared with a story or a twin; and the counters and the digest of what it did. */
+ * and compared with a story or a twin; its clock, and the digest of what it did. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -370,167 +370,32 @@ Test(cluster, crash_keeps_the_chosen_prefix) {
         }
 }
 
-/* ---- what is counted, and the digest ---- */
+/* ---- its clock ---- */
 
-/* A step from one view to another, and the set of counters that tell it. */
-struct move {
-    enum node_role role_before, role;
-    uint64_t term_before, term;
-    uint64_t counted;
-    uint64_t commit, save_from, answer_from;
-    bool takes_snapshot, installs_snapshot, other_is_dead, is_outsider;
-    node_id transfer_before, transfer;
-};
-
-/* Node 1 moves; node 2 leads an older term throughout. */
-static void take_move(const struct move *move) {
-    stage_begin(quiet(3));
-    stages[2].view.role = NODE_LEADER;
-    poke(2);
-    struct stage *s = &stages[1];
-    s->view = (struct node_view){.role = move->role_before,
-                                 .term = move->term_before,
-                                 .transfer = move->transfer_before,
-                                 .last = 4};
-    poke(1);
-    if (move->is_outsider) s->image.members.voters = node_bit(2);
-    memset(world->counts, 0, sizeof world->counts);
-    s->view.role = move->role;
-    s->view.transfer = move->transfer;
-    s->view.term = move->term;
-    s->view.commit = move->commit;
-    s->effects.save_from = move->save_from;
-    s->effects.answer_from = move->answer_from;
-    s->effects.save_snapshot = move->takes_snapshot || move->installs_snapshot;
-    s->effects.apply_snapshot = move->installs_snapshot;
-    if (move->answer_from != 0) order_apply(1, 1, 4);
-    world->processes[2].is_alive = !move->other_is_dead;
-    poke(1);
-}
-
-static uint64_t counted(enum sometimes event) { return (uint64_t)1 << event; }
-
-/* Goal: a campaign knows what happened in it. Method: steps that are told by a counter, and their
- * neighbours that are not; just those counters grow. */
-Test(cluster, steps_are_counted_for_what_they_are) {
-    enum node_role F = NODE_FOLLOWER, C = NODE_CANDIDATE, L = NODE_LEADER, P = NODE_PRECANDIDATE;
-    uint64_t outsider = counted(SOMETIMES_OUTSIDER_CANDIDATE);
-    uint64_t prevote = counted(SOMETIMES_PREVOTE), split = counted(SOMETIMES_SPLIT_VOTE);
-    uint64_t election = counted(SOMETIMES_ELECTION), two = counted(SOMETIMES_TWO_LEADERS);
-    uint64_t commit = counted(SOMETIMES_COMMIT) | counted(SOMETIMES_ACKNOWLEDGED);
-    const struct move moves[] = {
-        {F, F, 5, 6, 0, .commit = 4, .save_from = 5},
-        {F, C, 5, 6, .counted = 0},
-        {C, C, 5, 5, .counted = 0},
-        {C, C, 5, 6, .counted = split},
-        {F, C, 5, 6, .counted = outsider, .is_outsider = true},
-        {F, P, 5, 5, .counted = prevote},
-        {F, P, 5, 5, .counted = prevote | outsider, .is_outsider = true},
-        {P, C, 5, 6, .counted = 0},
-        {C, P, 5, 5, .counted = prevote | split},
-        {L, F, 5, 5, .counted = counted(SOMETIMES_QUORUM_LOST)},
-        {L, F, 5, 5, .counted = 0, .is_outsider = true},
-        {L, L, 5, 5, .counted = counted(SOMETIMES_TRANSFER), .transfer = 3},
-        {L, L, 5, 5, .counted = 0, .transfer_before = 3, .transfer = 3},
-        {L, L, 5, 5, .counted = counted(SOMETIMES_TRANSFER_GIVEN_UP), .transfer_before = 3},
-        {L, F, 5, 6, .counted = counted(SOMETIMES_DEPOSED), .transfer_before = 3},
-        {C, L, 5, 5, election | two, .save_from = 5},
-        {C, L, 5, 5, election, .other_is_dead = true},
-        {L, L, 5, 5, 0, .save_from = 5},
-        {L, L, 5, 5, commit, .commit = 4, .answer_from = 1},
-        {L, L, 5, 5, commit | counted(SOMETIMES_OLD_TERM), .commit = 4, .answer_from = 3},
-        {L, F, 5, 6, counted(SOMETIMES_DEPOSED), .commit = 4},
-        {F, F, 5, 5, counted(SOMETIMES_TRUNCATED), .save_from = 4},
-        {F, F, 5, 5, counted(SOMETIMES_SNAPSHOT_TAKEN), .takes_snapshot = true},
-        {F, F, 5, 5, counted(SOMETIMES_SNAPSHOT_INSTALLED), .installs_snapshot = true},
-    };
-    for (uint32_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
-        take_move(&moves[i]);
-        for (uint32_t k = 0; k < SOMETIMES_COUNT; k++)
-            cr_assert((world->counts[k] > 0) == (moves[i].counted >> k & 1), "move %u, %s", i,
-                      sometimes_name((enum sometimes)k));
-    }
-}
-
-/* Goal: a transfer is done when its target deposes the leader. Method: the leader is deposed by a
- * packet of the target, or of another node. */
-Test(cluster, transfer_is_done_by_its_target) {
-    for (node_id source = 2; source <= 3; source++) {
-        stage_begin(quiet(3));
-        struct node_view *v = &stages[1].view;
-        *v = (struct node_view){.role = NODE_LEADER, .term = 5, .transfer = 3};
+/* Goal: a slow clock shows less, and its timers take longer, by the same part. Method: node 1 is
+ * slow by 0, 1 and 100 in a thousand; a timer of each kind, and what the node is told when it runs
+ * out. */
+Test(cluster, clocks_may_be_slow) {
+    for (uint32_t slow = 0; slow <= 100; slow += slow == 0 ? 1 : 99) {
+        struct cluster_config config = quiet(2);
+        config.drift = 100;
+        stage_begin(config);
+        forced[CHOICE_DRIFT] = slow;
+        cluster_reset(world, &config, &stage_choices);
+        cr_assert(asked[CHOICE_DRIFT] == 4 && bound_asked[CHOICE_DRIFT] == 101);
+        uint64_t election_us = pending(EVENT_TIMER, 1);
+        cr_assert(election_us == (uint64_t)QUIET_US * (1000 + slow) / 1000, "%u", slow);
+        stages[1].effects.timer = NODE_TIMER_HEARTBEAT;
         poke(1);
-        order_packet(source, 1, 1, 0);
-        poke(source);
-        *v = (struct node_view){.role = NODE_FOLLOWER, .term = 6};
-        run_for(LATENCY_US);
-        cr_assert(world->counts[SOMETIMES_DEPOSED] == 1);
-        cr_assert(world->counts[SOMETIMES_TRANSFER_DONE] == (source == 3));
+        uint64_t heartbeat_us = HEARTBEAT_US * (1000 + slow) / 1000;
+        cr_assert(pending(EVENT_TIMER, 1) - world->clock_us == heartbeat_us, "%u", slow);
+        run_for(1000 * 1000 + slow);
+        poke(1);
+        cr_assert(stages[1].event.now_us == world->clock_us * 1000 / (1000 + slow), "%u", slow);
     }
 }
 
-/* Node 1 appends that configuration after `before`; tells which of the counters grew. */
-static uint64_t append_change(enum node_role role, struct node_members before,
-                              struct node_members after, bool is_compacted) {
-    stage_begin(quiet(3));
-    order_change(1, 3, before);
-    poke(1);
-    if (is_compacted) {
-        stages[1].image.members = before;
-        stages[1].view.snapshot = (struct node_snapshot){.index = 4, .term = 7};
-    }
-    stages[1].view.role = role;
-    poke(1);
-    memset(world->counts, 0, sizeof world->counts);
-    order_change(1, 6, after);
-    poke(1);
-    uint64_t set = 0;
-    for (uint32_t i = 0; i < SOMETIMES_COUNT; i++)
-        if (world->counts[i] > 0) set |= counted((enum sometimes)i);
-    return set;
-}
-
-/* Goal: changes of the configuration are counted for what they are. Method: a leader, or a
- * follower, appends one after another one, which is in the log or in the snapshot. */
-Test(cluster, changes_are_counted_for_what_they_are) {
-    const struct node_members plain = {.voters = 14}, joint = {.voters = 12, .outgoing = 14},
-                              learning = {.voters = 6, .learners = 8}, gone = {.voters = 12},
-                              joint_gone = {.voters = 12, .outgoing = 10};
-    uint64_t change = counted(SOMETIMES_CHANGE), left = counted(SOMETIMES_JOINT_LEFT);
-    uint64_t into = counted(SOMETIMES_CHANGE_JOINT), removed = counted(SOMETIMES_LEADER_REMOVED);
-    uint64_t learner = counted(SOMETIMES_LEARNER);
-    enum node_role L = NODE_LEADER, F = NODE_FOLLOWER;
-    for (uint32_t is_compacted = 0; is_compacted < 2; is_compacted++) {
-        cr_assert(append_change(L, plain, plain, is_compacted) == change);
-        cr_assert(append_change(L, plain, learning, is_compacted) == (change | learner));
-        cr_assert(append_change(L, plain, joint, is_compacted) == (change | into));
-        cr_assert(append_change(L, plain, joint_gone, is_compacted) == (change | into));
-        cr_assert(append_change(L, joint, plain, is_compacted) == (change | left));
-        cr_assert(append_change(L, joint, gone, is_compacted) == (change | left | removed));
-        cr_assert(append_change(F, joint, gone, is_compacted) == 0);
-        cr_assert(append_change(F, plain, learning, is_compacted) == learner);
-    }
-}
-
-/* Goal: a configuration that is truncated is counted, and the one before it in force again. Method:
- * two changes in a log, and a truncation at each index; then after a restart. */
-Test(cluster, changes_are_rolled_back) {
-    for (uint64_t from = 1; from <= 9; from++) {
-        stage_begin(quiet(3));
-        order_change(1, 3, (struct node_members){.voters = 6});
-        poke(1);
-        order_change(1, 6, (struct node_members){.voters = 14});
-        poke(1);
-        cr_assert(world->processes[1].members_index == 6);
-        order_entry(1, from, (struct node_entry){.term = 8, .command = 1});
-        order_write(1, 3);
-        stages[1].effects.save_from = from;
-        poke(1);
-        cr_assert(world->counts[SOMETIMES_CHANGE_ROLLED_BACK] == (from <= 6), "%u", (unsigned)from);
-        uint64_t expected = from > 6 ? 6 : from > 3 ? 3 : 0;
-        cr_assert(world->processes[1].members_index == expected, "%u", (unsigned)from);
-    }
-}
+/* ---- the digest ---- */
 
 /* The digest of 100 steps, of which one shows another view: `field` of them; 0: none. */
 static uint64_t digest_with(uint32_t at, uint32_t field) {
