@@ -20,9 +20,9 @@
 #include "state.h"
 
 static uint32_t slot(const struct raft *r, raft_index index) {
-    assert(index > r->snapshot.index);
-    assert(index - r->snapshot.index <= RAFT_LOG_MAX);
-    return (uint32_t)(index - r->snapshot.index - 1);
+    raft_index i = index - r->snapshot.index - 1; /* Below the log it wraps around. */
+    assert(i < RAFT_LOG_MAX);
+    return (uint32_t)i;
 }
 
 const struct raft_entry *raft_entry_at(const struct raft *r, raft_index index) {

@@ -79,7 +79,7 @@ static struct survey survey_all(const struct cluster *c, node_set core) {
  * took it could then need a node outside the core. */
 static void drop_packets(struct cluster *c) {
     for (uint32_t position = c->queue.count; position-- > 0;) {
-        struct event event = c->queue.events[c->queue.count - 1 - position];
+        struct event event = queue_at(&c->queue, position);
         if (event_type(event) != EVENT_PACKET) continue;
         queue_take(&c->queue, position);
         network_free(&c->network, event.item);

@@ -121,12 +121,10 @@ static bool changes_nothing(const struct cluster *c, const struct change *change
 
 static void observe_step(struct checks *k, const struct cluster *c, const struct change *change,
                          node_id id) {
-    if (changes_nothing(c, change, id)) {
-        check_election_step(k, c, change->before, id);
-        return;
-    }
-    check_log_step(k, c, change, id);
+    bool is_quiet = changes_nothing(c, change, id);
+    if (!is_quiet) check_log_step(k, c, change, id);
     check_election_step(k, c, change->before, id);
+    if (is_quiet) return;
     check_commit_step(k, c, change, id);
     check_config_step(k, c, change, id);
 }
@@ -157,8 +155,8 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
 }
 
 void checks_observe(struct checks *k, const struct cluster *c, const struct change *change) {
-    for (uint32_t i = 0; i < change->fact_count && k->undecided == NULL; i++)
-        observe(k, c, change, &change->facts[i]);
+    const struct fact *fact = change->facts, *end = fact + change->fact_count;
+    for (; fact < end && k->undecided == NULL; fact++) observe(k, c, change, fact);
     enum { COMPARE_STEPS = 1024 };
     if (c->steps < k->compare_at || k->undecided != NULL) return;
     k->compare_at = c->steps + COMPARE_STEPS;

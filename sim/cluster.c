@@ -12,11 +12,18 @@
 #include "operator.h"
 #include "process.h"
 
+/* Nodes stand one behind the other, whole pages and a bit apart: at whole pages the same fields of
+ * all of them would compete for the same few places of the processor's cache. */
+static size_t stride_of(size_t size) {
+    enum { PAGE = 4096, BIT = 21 * 64 };
+    return (size + PAGE - 1) / PAGE * PAGE + BIT;
+}
+
 struct cluster *cluster_new(const struct node_impl *impl) {
     struct cluster *c = calloc(1, sizeof *c);
     if (c == NULL) return NULL;
     c->impl = impl;
-    c->stride = (impl->size + 63) / 64 * 64;
+    c->stride = stride_of(impl->size);
     c->memory = aligned_alloc(64, c->stride * (NODE_MAX + 1));
     if (c->memory != NULL) return c;
     free(c);
@@ -111,21 +118,20 @@ static void begin_change(struct cluster *c, node_id id) {
     c->change.source = 0;
 }
 
-/* A leader has taken the step, and committed more. */
-static bool leader_commits(const struct cluster *c) {
-    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
-    return c->change.effects != NULL && before->role == NODE_LEADER &&
-           after->commit > before->commit;
-}
-
-static bool leader_begins(const struct cluster *c) {
-    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
-    return c->change.effects != NULL && before->role != NODE_LEADER && after->role == NODE_LEADER;
-}
-
 static bool has_operator(const struct cluster *c) {
     uint32_t features = NODE_HAS_CHANGES | NODE_HAS_TRANSFERS;
     return c->config.operator_us > 0 && (c->impl->supports & features) != 0;
+}
+
+/* Some wait for a leader: the operator for a new one, in the calm phase a removed node for one that
+ * commits its removal. */
+static void attend_leader(struct cluster *c) {
+    const struct node_view *before = c->change.before, *after = cluster_view(c, c->change.node);
+    if (c->change.effects == NULL) return;
+    bool has_led = before->role == NODE_LEADER;
+    if (c->is_calm && has_led && after->commit > before->commit) calm_retire(c);
+    if (!c->is_calm && !has_led && after->role == NODE_LEADER && has_operator(c))
+        process_reschedule(c, 0, EVENT_OPERATOR, 0);
 }
 
 const struct change *cluster_step(struct cluster *c) {
@@ -143,9 +149,7 @@ const struct change *cluster_step(struct cluster *c) {
         return &c->change;
     }
     happen(c, event);
-    if (c->is_calm && leader_commits(c)) calm_retire(c);
-    if (!c->is_calm && leader_begins(c) && has_operator(c))
-        process_reschedule(c, 0, EVENT_OPERATOR, 0); /* It has waited for a leader. */
+    attend_leader(c);
     record(c, event);
     return &c->change;
 }

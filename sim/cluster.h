@@ -98,8 +98,7 @@ struct process {
         uint64_t state, size, bytes;
         node_id source; /* Of the last one. */
     } staging;
-    uint8_t newest; /* Of the two views, the one after the last step. */
-    struct node_view views[2];
+    struct node_view view, before; /* After the last step, and before it. */
 };
 
 /* What a client waits for. */
@@ -171,8 +170,7 @@ static inline const void *cluster_node_const(const struct cluster *c, node_id id
     return c->memory + c->stride * id;
 }
 static inline const struct node_view *cluster_view(const struct cluster *c, node_id id) {
-    const struct process *p = &c->processes[id];
-    return &p->views[p->newest];
+    return &c->processes[id].view;
 }
 /* Ids run from 1 to this. */
 static inline uint32_t cluster_count(const struct cluster *c) {

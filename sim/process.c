@@ -333,12 +333,12 @@ void process_step(struct cluster *c, node_id id, struct node_event *event) {
     event->now_us = now_us(c, id);
     struct change *change = &c->change;
     change->node = id;
-    change->before = &p->views[p->newest];
-    p->newest = !p->newest;
+    p->before = p->view;
+    change->before = &p->before;
     change->effects = &c->effects;
     change->source = event->type == NODE_RECEIVE ? event->u.packet.source : 0;
     c->impl->step(cluster_node(c, id), event, &c->effects);
-    c->impl->view(cluster_node(c, id), &p->views[p->newest]);
+    c->impl->view(cluster_node(c, id), &p->view);
     c->steps++;
     change_add(c, FACT_STEP, id);
     count_step(c, id, change->before);
@@ -375,7 +375,7 @@ void process_start(struct cluster *c, node_id id) {
     p->state = disk->snapshot.state;
     struct node_config config = config_of(c, id);
     c->impl->start(node, &config, disk, &c->effects);
-    c->impl->view(node, &p->views[p->newest]);
+    c->impl->view(node, &p->view);
     find_members(c, id, cluster_view(c, id)->last);
     change_add(c, FACT_START, id);
     assert(c->effects.write == 0 && c->effects.packet_count == 0);

@@ -21,15 +21,21 @@ struct event {
 
 struct queue {
     uint32_t count;
-    struct event events[QUEUE_MAX]; /* Invariant: due_us never rises. */
+    /* From 1 on. Invariant: due_us never rises; at 0 it is later than any. */
+    struct event events[QUEUE_MAX + 1];
 };
 
-static inline void queue_clear(struct queue *q) { q->count = 0; }
-/* False when the queue is full: nothing is pushed. */
+void queue_clear(struct queue *q);
+/* False when the queue is full: nothing is pushed. REQUIRES: due_us is at most
+ * UINT64_MAX / 2. */
 bool queue_push(struct queue *q, struct event event);
 /* How many events are due within `slack_us` of the first, UINT32_MAX meaning all. */
 uint32_t queue_within(const struct queue *q, uint32_t slack_us);
-/* Takes out the event at `position`, 0 being the first due. REQUIRES: position < count. */
+/* The event at `position`, 0 being the first due. REQUIRES: position < count. */
+static inline struct event queue_at(const struct queue *q, uint32_t position) {
+    return q->events[q->count - position];
+}
+/* The same, taken out. */
 struct event queue_take(struct queue *q, uint32_t position);
 /* Takes out the event of that key, which is one at most. False where there is none. */
 bool queue_remove(struct queue *q, uint32_t key);

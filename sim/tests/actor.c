@@ -206,9 +206,10 @@ TestSuite(cluster, .init = open_stage, .fini = close_stage);
 uint64_t pending(enum event_type type, uint32_t id) {
     uint64_t due_us = 0;
     for (uint32_t i = 0; i < world->queue.count; i++) {
-        if (world->queue.events[i].key != event_key(type, (node_id)id)) continue;
+        struct event event = queue_at(&world->queue, i);
+        if (event.key != event_key(type, (node_id)id)) continue;
         cr_assert(due_us == 0, "event %u of n%u is pending twice", type, id);
-        due_us = world->queue.events[i].due_us;
+        due_us = event.due_us;
     }
     return due_us;
 }
@@ -236,7 +237,7 @@ void crash_now(node_id id) {
     cr_assert(!world->processes[id].is_alive);
 }
 
-uint64_t next_due(void) { return world->queue.events[world->queue.count - 1].due_us; }
+uint64_t next_due(void) { return queue_at(&world->queue, 0).due_us; }
 
 void run_for(uint64_t us) {
     uint64_t limit = world->clock_us + us;
@@ -253,7 +254,7 @@ const char *ask_client(node_id id) {
 const char *ask_as(uint32_t client) {
     struct queue *q = &world->queue;
     for (uint32_t position = q->count; position-- > 0;) {
-        struct event event = q->events[q->count - 1 - position];
+        struct event event = queue_at(q, position);
         if (event_type(event) == EVENT_CLIENT && event.item == client) queue_take(q, position);
     }
     cr_assert(queue_push(q, (struct event){.key = event_key(EVENT_CLIENT, 0), .item = client}));

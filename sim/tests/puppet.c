@@ -162,10 +162,10 @@ struct puppet *puppet(struct world *w, node_id id) {
 
 /* Where the queue has the event: the answer that makes it the next one. */
 static uint32_t position(const struct queue *q, uint32_t key) {
-    uint32_t i = q->count;
-    while (i > 0 && q->events[i - 1].key != key) i--;
-    assert(i > 0);
-    return q->count - i;
+    uint32_t i = 0;
+    while (i < q->count && queue_at(q, i).key != key) i++;
+    assert(i < q->count);
+    return i;
 }
 
 static void happens(struct world *w, enum event_type type, node_id id) {

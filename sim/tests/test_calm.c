@@ -89,7 +89,7 @@ static void place(node_id id, const struct holding *h) {
         order_entry(id, h->indexes[i],
                     (struct node_entry){.type = NODE_MEMBERS, .members = h->members[i]});
     s->view = (struct node_view){.snapshot.index = h->base, .commit = h->commit, .last = LOG_LAST};
-    p->views[p->newest] = s->view;
+    p->view = s->view;
     if (h->is_alive) return;
     crash_now(id);
     d->snapshot.index = h->base;

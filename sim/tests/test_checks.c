@@ -344,7 +344,7 @@ static void tell_aba_crash(struct world *w, uint32_t kept) {
     crashes(w, 2, kept);
     restarts(w, 2);
     const uint64_t terms[] = {0, 2, 4, 2};
-    cr_assert_eq(w->cluster->processes[2].views[0].last_term, terms[kept]);
+    cr_assert_eq(w->cluster->processes[2].view.last_term, terms[kept]);
     if (kept < 3) becomes_follower(w, 2, 5);
     appends(w, 2, 1, 2);
     syncs(w, 2);

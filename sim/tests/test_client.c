@@ -216,8 +216,8 @@ Test(cluster, client_is_not_sent_in_circles) {
 
 static uint64_t next_occasion(uint32_t number) {
     for (uint32_t i = 0; i < world->queue.count; i++) {
-        const struct event *e = &world->queue.events[i];
-        if (e->key == event_key(EVENT_CLIENT, 0) && e->item == number) return e->due_us;
+        struct event e = queue_at(&world->queue, i);
+        if (e.key == event_key(EVENT_CLIENT, 0) && e.item == number) return e.due_us;
     }
     cr_assert(false);
     return 0;
@@ -295,8 +295,8 @@ Test(cluster, unsupported_requests_are_not_made) {
     cluster_reset(naive, &config, &choices);
     uint32_t clients = 0;
     for (uint32_t i = 0; i < naive->queue.count; i++) {
-        cr_assert(event_type(naive->queue.events[i]) != EVENT_OPERATOR);
-        clients += event_type(naive->queue.events[i]) == EVENT_CLIENT;
+        cr_assert(event_type(queue_at(&naive->queue, i)) != EVENT_OPERATOR);
+        clients += event_type(queue_at(&naive->queue, i)) == EVENT_CLIENT;
     }
     cr_assert(clients == 1);
     cluster_free(naive);
@@ -310,7 +310,7 @@ Test(cluster, clients_come_one_by_one) {
         stage_begin(config);
         uint64_t due[CONFIG_CLIENTS_MAX + 1] = {0};
         for (uint32_t i = 0; i < world->queue.count; i++) {
-            struct event event = world->queue.events[i];
+            struct event event = queue_at(&world->queue, i);
             if (event_type(event) != EVENT_CLIENT) continue;
             cr_assert(event.item <= n && due[event.item] == 0);
             due[event.item] = event.due_us;

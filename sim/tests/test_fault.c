@@ -183,8 +183,8 @@ static void settle(void) {
     for (uint32_t id = 1; id <= 3; id++) {
         struct process *p = &world->processes[id];
         p->applied = 8;
-        p->views[p->newest] = (struct node_view){.term = 5, .last = 8, .last_term = 5, .commit = 8};
-        if (id == 2) p->views[p->newest].role = NODE_LEADER;
+        p->view = (struct node_view){.term = 5, .last = 8, .last_term = 5, .commit = 8};
+        if (id == 2) p->view.role = NODE_LEADER;
     }
 }
 
@@ -200,7 +200,7 @@ Test(cluster, settled_needs_every_part_of_the_goal) {
         for (uint32_t wrong = 0; wrong < 11; wrong++) {
             settle();
             struct process *p = &world->processes[id];
-            struct node_view *v = &p->views[p->newest];
+            struct node_view *v = &p->view;
             if (wrong == 0) p->is_alive = false;
             if (wrong == 1) p->applied--;
             if (wrong == 2) v->term--;

@@ -130,7 +130,8 @@ static void check_slots(const struct cluster *c) {
     uint32_t places[NETWORK_PACKETS_MAX + 1] = {0};
     for (uint32_t slot = n->free_first; slot != 0; slot = n->packets[slot].next) places[slot]++;
     for (uint32_t i = 0; i < c->queue.count; i++)
-        if (event_type(c->queue.events[i]) == EVENT_PACKET) places[c->queue.events[i].item]++;
+        if (event_type(queue_at(&c->queue, i)) == EVENT_PACKET)
+            places[queue_at(&c->queue, i).item]++;
     for (uint32_t id = 1; id <= cluster_count(c); id++) {
         uint32_t slot = n->held_first[id];
         for (; slot != 0; slot = n->packets[slot].next) places[slot]++;
@@ -144,7 +145,7 @@ static void check_process(const struct cluster *c, node_id id) {
     const struct process *p = &c->processes[id];
     uint32_t counts[EVENT_FAULT + 1] = {0};
     for (uint32_t i = 0; i < c->queue.count; i++)
-        if (event_node(c->queue.events[i]) == id) counts[event_type(c->queue.events[i])]++;
+        if (event_node(queue_at(&c->queue, i)) == id) counts[event_type(queue_at(&c->queue, i))]++;
     bool may_be_retired = c->is_calm && !p->is_alive && !(c->core >> id & 1);
     if (!may_be_retired) cr_assert(counts[EVENT_RESTART] == !p->is_alive, "n%u", id);
     cr_assert(counts[EVENT_SYNC] == (p->is_alive && p->is_syncing), "n%u", id);
