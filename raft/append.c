@@ -12,6 +12,7 @@ bool raft_accept_leader(struct raft *r, const struct raft_message *m, struct raf
     if (m->term > r->term || r->role != RAFT_FOLLOWER) raft_become_follower(r, m->term, out);
     r->leader = m->source;
     r->has_live_leader = true;
+    r->has_better_log = false;
     out->timer = RAFT_TIMER_ELECTION;
     return true;
 }

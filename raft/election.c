@@ -27,10 +27,15 @@ static bool is_loyal(const struct raft *r) {
  * count itself (D 4.2.2):
  *   1. Two nodes, A and B. A, the leader, appends its own removal, and restarts.
  *   2. B does not have that entry: A's log is more up-to-date, and A does not vote for B.
- *   3. Only A can win: by the vote of B, which is the majority of A's configuration {B}. */
+ *   3. Only A can win: by the vote of B, which is the majority of A's configuration {B}.
+ * So does one who stands in the way of others, a learner, say:
+ *   1. A leads A, B, C and the learner D. It appends D's promotion, which nobody else gets.
+ *   2. B is elected by C. Its no-op reaches only D; then B is gone.
+ *   3. A needs the votes of C and D, C that of A; D's log is better than A's, and A's than C's.
+ *   4. Only D can win: by the votes of A and C. */
 bool raft_election_may_start(const struct raft *r) {
     if (raft_log_full(r) || r->members.voters == 0) return false;
-    if (raft_members_has_voter(&r->members, r->config.self)) return true;
+    if (raft_members_has_voter(&r->members, r->config.self) || r->has_better_log) return true;
     if (r->members_index <= r->commit) return false;
     struct raft_members before;
     raft_members_at(r, r->members_index - 1, &before);
@@ -57,7 +62,6 @@ static void ask(struct raft *r, enum raft_message_type type, bool is_transfer,
  * servers" (figure 2). */
 void raft_election_start(struct raft *r, bool is_transfer, struct raft_effects *out) {
     assert(r->role != RAFT_LEADER);
-    assert(raft_election_may_start(r));
     raft_read_refuse(r, out);
     out->timer = RAFT_TIMER_ELECTION;
     r->role = RAFT_CANDIDATE;
@@ -83,7 +87,9 @@ void raft_election_timeout(struct raft *r, struct raft_effects *out) {
     r->has_live_leader = false;
     out->timer = RAFT_TIMER_ELECTION;
     raft_read_refuse(r, out);
-    if (!raft_election_may_start(r)) return;
+    bool may_start = raft_election_may_start(r);
+    r->has_better_log = false;
+    if (!may_start) return;
     if (r->config.pre_vote) prevote_start(r, out);
     else raft_election_start(r, false, out);
 }
@@ -97,13 +103,20 @@ void raft_election_count(struct raft *r, raft_id voter, struct raft_effects *out
     raft_replicate_start(r, out);
 }
 
+/* The log of whoever asks. If not, this node may be the only one that can win. */
+static bool is_good_enough(struct raft *r, const struct raft_message *m) {
+    bool is_good = is_up_to_date(r, m->index_term, m->index);
+    if (!is_good) r->has_better_log = true;
+    return is_good;
+}
+
 /* The answer costs nothing: no term, no vote, no timer changes. A higher term in it, which is the
  * receiver's real one, lets an asker with a long log and a low term catch up: else two nodes, one
  * ahead by its term and the other by its log, would refuse each other for ever. */
 void raft_receive_prevote(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     struct raft_message *reply = raft_send(r, RAFT_PREVOTE_REPLY, m->source, r->vote_write, out);
-    reply->accepted =
-        m->term >= r->term && is_up_to_date(r, m->index_term, m->index) && !is_loyal(r);
+    bool is_in_time = m->term >= r->term && !is_loyal(r);
+    reply->accepted = is_in_time && is_good_enough(r, m);
     reply->tag = m->term;
 }
 
@@ -125,8 +138,8 @@ void raft_receive_prevote_reply(struct raft *r, const struct raft_message *m,
 void raft_receive_vote(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     if (m->term >= r->term && !m->transfer && is_loyal(r)) return;
     if (m->term > r->term) raft_become_follower(r, m->term, out);
-    bool granted = m->term == r->term && (r->vote == 0 || r->vote == m->source) &&
-                   is_up_to_date(r, m->index_term, m->index);
+    bool granted =
+        m->term == r->term && (r->vote == 0 || r->vote == m->source) && is_good_enough(r, m);
     if (granted && r->vote == 0) {
         r->vote = m->source;
         raft_save_vote(r, out);

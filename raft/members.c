@@ -91,7 +91,9 @@ bool raft_members_is_leave_due(const struct raft *r) {
 }
 
 /* "The leader steps down (returns to follower state) once it has committed the C_new log entry"
- * (6): until then it leads, and does not count itself. */
+ * (6): until then it leads, and does not count itself. Who was elected without a vote leads until
+ * others can. */
 bool raft_members_is_removed(const struct raft *r) {
-    return r->members_index <= r->commit && !raft_members_has_voter(&r->members, r->config.self);
+    return r->members_index <= r->commit && raft_log_is_ready(r) &&
+           !raft_members_has_voter(&r->members, r->config.self);
 }

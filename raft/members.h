@@ -26,7 +26,7 @@ void raft_members_restore(struct raft *r, raft_index last);
 void raft_members_change(struct raft *r, const struct raft_event *event, struct raft_effects *out);
 /* Leader: a committed joint configuration is to be left. */
 bool raft_members_is_leave_due(const struct raft *r);
-/* Leader: the configuration without it is committed. */
+/* Leader: the configuration without it is committed, and so is an entry of its term. */
 bool raft_members_is_removed(const struct raft *r);
 
 #endif

@@ -44,7 +44,8 @@ typedef uint64_t raft_write; /* Sequence number of a write to stable storage, fr
 struct raft_members {
     raft_set voters;   /* Elections and commitment need a majority of them ... */
     raft_set outgoing; /* ... and, in a joint configuration (D 4.3), one of these; else empty. */
-    raft_set learners; /* Get the log, but count for nothing (D 4.2.1). May be in `outgoing`. */
+    raft_set learners; /* Get the log, but count for nothing (D 4.2.1). May be in `outgoing`. One
+                        * whose log keeps all voters from winning an election leads for a moment. */
 };
 
 enum raft_entry_type {
@@ -286,6 +287,7 @@ struct raft {
     struct raft_members members; /* Of the last configuration in the log, or of the snapshot. */
     raft_index members_index;    /* Where that is. */
     bool has_live_leader;        /* It was heard of since the election timer ran out last. */
+    bool has_better_log;         /* Since then, it refused somebody its vote for that. */
     /* Pre-candidate, candidate: who votes for it. Itself only when its own vote is durable. */
     raft_set granted;
     /* Leader. */

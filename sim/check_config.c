@@ -70,19 +70,23 @@ static void check_changes(struct checks *k, const struct cluster *c, node_id id,
     }
 }
 
-/* "The leader steps down once it has committed the C_new log entry" (6): so long it may lead from
- * outside, also if it was elected so. */
+/* "The leader steps down once it has committed the C_new log entry" (6). Whoever leads from
+ * outside, also if it was elected so since its log was the best, has no reason to once it has
+ * committed an entry of its own term: from then on the others can. Who knows no members never has
+ * one. */
 static void check_outsider(struct checks *k, const struct cluster *c, node_id id) {
     const struct log_shadow *log = &k->nodes[id].memory;
     const struct node_view *view = cluster_view(c, id);
     if (view->role != NODE_LEADER) return;
     const struct node_members *members = shadow_members(k, id, log);
     uint64_t index = record_of(k, shadow_at(log, log->last))->members_index;
-    if (((members->voters | members->outgoing) >> id & 1) || view->commit < index) return;
-    check_fail(
-        k, c, CHECK_CONFIGURATION,
-        "n%u leads term %llu without a vote in the configuration at %llu, which is committed", id,
-        (ull)view->term, (ull)index);
+    if ((members->voters | members->outgoing) >> id & 1) return;
+    bool is_ready = record_of(k, shadow_at(log, view->commit))->term == view->term;
+    if (members->voters != 0 && (view->commit < index || !is_ready)) return;
+    check_fail(k, c, CHECK_CONFIGURATION,
+               "n%u leads term %llu with entries up to %llu committed, and has no vote in the "
+               "configuration at %llu",
+               id, (ull)view->term, (ull)view->commit, (ull)index);
 }
 
 void check_config_compare(struct checks *k, const struct cluster *c, node_id id) {

@@ -1,5 +1,5 @@
-/* test_deadlock.c - deadlocks that others fell into, and that pre-vote (D 9.6) and the leader's
- * check (D 6.2) must not run into, or must resolve. */
+/* test_deadlock.c - deadlocks that others fell into, and that pre-vote (D 9.6), the leader's check
+ * (D 6.2) and changes (D 4) must not run into, or must resolve. */
 #include <criterion/criterion.h>
 
 #include "cluster.h"
@@ -102,4 +102,39 @@ Test(deadlocks, leader_that_hears_nobody) {
     cluster_propose(&c, leader, 77);
     cluster_run(&c, leader, 2);
     cr_assert_eq(c.nodes[leader].raft.commit, c.nodes[leader].raft.last);
+}
+
+/* A learner stands in the way: A has appended its promotion and needs its vote, but the learner has
+ * the no-op of B, which is gone. Nobody else can win, so it must lead for a moment. */
+Test(deadlocks, learner_with_the_best_log) {
+    enum { A = 1, B, C, LEARNER };
+    for (int is_guarded = 0; is_guarded <= 1; is_guarded++) {
+        static struct cluster c;
+        struct start s = {.members = {ids("123"), 0, ids("4")}};
+        if (is_guarded) s.config = guarded;
+        cluster_start(&c, 4, s);
+        struct start a = s, b = s, learner = s;
+        a.term = 2, a.log = "1a", a.changes[0] = (struct raft_members){ids("1234"), 0, 0};
+        b.term = 3, b.vote = B, b.log = "1";
+        learner.term = 3, learner.log = "13";
+        cluster_replace(&c, A, a);
+        cluster_replace(&c, C, b);
+        cluster_replace(&c, LEARNER, learner);
+        c.cut = ids("2");
+        cluster_run(&c, LEARNER, 2);
+        cr_assert_eq(c.nodes[LEARNER].raft.term, 3, "nobody has asked it");
+        for (int i = 0; i < 2; i++) {
+            cluster_run(&c, C, 1);
+            cluster_run(&c, A, 1);
+        }
+        cr_assert_eq(cluster_leader(&c), 0, "neither can win");
+        cluster_run(&c, LEARNER, 1);
+        cr_assert_eq(cluster_leader(&c), 0, "it has led until the others can");
+        cr_assert_gt(c.nodes[LEARNER].raft.commit, 2);
+        raft_id leader = elect_one_of(&c, "13");
+        cr_assert_neq(leader, 0);
+        cluster_run(&c, leader, 2);
+        cluster_assert_converged(&c);
+        assert_members(&c.nodes[A].raft.members, "123", "", "4");
+    }
 }

@@ -157,6 +157,31 @@ Test(section_D_4_2_2, server_that_appended_its_own_removal_does_not_count_itself
     cr_assert_eq(n.raft.role, RAFT_LEADER);
 }
 
+/* Who has no vote campaigns once for each time that it stood in somebody's way, and not when a
+ * leader was heard of since. */
+Test(section_D_4_2_2, server_without_a_vote_stands_only_when_it_is_needed) {
+    struct raft_message asks[] = {message_vote(2, 3, 1, 1), message_prevote(2, 3, 1, 1)};
+    for (unsigned i = 0; i < 2; i++) {
+        struct node n;
+        node_start(&n, (struct start){.members = {ids("23"), 0, ids("1")}, .term = 3, .log = "12"});
+        node_timeout(&n);
+        cr_assert_eq(n.effects.message_count, 0);
+        node_receive(&n, asks[i]);
+        node_timeout(&n);
+        cr_assert_eq(n.raft.term, 4);
+        sent_to(&n, RAFT_VOTE, 3);
+        node_timeout(&n);
+        cr_assert_eq(n.raft.term, 4, "once");
+        node_receive(&n, message_vote(2, 4, 1, 1));
+        node_receive(&n, message_append(3, 4, "12", 3, 2));
+        node_timeout(&n);
+        cr_assert_eq(n.raft.term, 4, "there is a leader");
+        node_receive(&n, message_vote(2, 4, 2, 2));
+        node_timeout(&n);
+        cr_assert_eq(n.raft.term, 4, "that log is as good");
+    }
+}
+
 /* ---- D 4.2.2: servers that do not know each other ---- */
 
 /* "A server accepts AppendEntries requests from a leader that is not part of the server's latest

@@ -170,13 +170,15 @@ static const char *wrong_leader(const struct raft *b, const struct node *n) {
     if (r->term != b->term) return "a leader leads one term";
     if (r->last < b->last) return "a leader never truncates";
     if (n->effects.save_from != 0 && n->effects.save_from != b->last + 1) return "append-only";
-    if (r->commit > b->commit && r->commit > r->snapshot.index &&
-        raft_entry_at(r, r->commit)->term != r->term)
+    raft_term commit_term =
+        r->commit > r->snapshot.index ? raft_entry_at(r, r->commit)->term : r->snapshot.term;
+    if (r->commit > b->commit && commit_term != r->term)
         return "a leader commits by counting only its own term";
     if (r->transfer != 0 && !(r->members.voters >> r->transfer & 1))
         return "a voter is to lead, no other";
     if (r->is_lease_lost < b->is_lease_lost) return "a lost lease stays lost";
-    if (r->members_index <= r->commit && !((r->members.voters | r->members.outgoing) >> 1 & 1))
+    bool has_vote = (r->members.voters | r->members.outgoing) >> 1 & 1;
+    if (r->members_index <= r->commit && commit_term == r->term && !has_vote)
         return "a leader that is removed steps down";
     return wrong_progress(b, r);
 }
@@ -288,7 +290,11 @@ static bool is_reply(uint8_t type) {
 static const char *wrong_message(const struct raft *b, const struct raft *r,
                                  const struct raft_outgoing *o) {
     const struct raft_message *m = &o->message;
-    bool led = r->role == RAFT_LEADER || (b->role == RAFT_LEADER && b->term == r->term);
+    /* Who has no vote may be elected and step down in one step: entries of its term are old here.
+     */
+    bool led_shortly = b->role == RAFT_CANDIDATE && r->role == RAFT_FOLLOWER && r->leader == 0;
+    bool led_before = (b->role == RAFT_LEADER || led_shortly) && b->term == r->term;
+    bool led = r->role == RAFT_LEADER || led_before;
     if (m->source != r->config.self || m->target == r->config.self)
         return "messages are sent to others";
     if (m->term != r->term) return "messages have the term";

@@ -285,25 +285,38 @@ static void tell_outgoing_leader(struct world *w, uint32_t variant) {
 /* Who is only an outgoing voter of a joint configuration may lead it (D 4.3). */
 Test(configuration, outgoing_leader) { silent(3, tell_outgoing_leader, LEGAL); }
 
-/* The cluster goes on without n1, which was told of the commit, or was not. */
-static void tell_outsider_elected(struct world *w, uint32_t variant) {
+/* n1 commits its removal. */
+static void remove_leader(struct world *w) {
     begin_change(w, voters(nodes(2, 3)));
     catch_up(w, nodes(2, 3));
     puppet(w, 1)->view.role = NODE_FOLLOWER;
     commits(w, 1, 3);
-    if (variant == LEGAL) crashes(w, 1, 0);
-    if (variant == LEGAL) restarts(w, 1);
+}
+
+static void lead_from_outside(struct world *w, uint32_t variant) {
     elects(w, 1, 2, three(1, 2, 3));
-    if (variant == FORGED) return;
     replicates(w, three(1, 2, 3), 4, 2);
-    puppet(w, 1)->view.role = NODE_FOLLOWER;
+    if (variant == LEGAL) puppet(w, 1)->view.role = NODE_FOLLOWER;
     commits(w, 1, 4);
 }
 
-/* A server that does not know that it is removed may be elected (D 4.2.2), and leads until it has
- * committed that; one that knows may not. */
+static void tell_outsider_elected(struct world *w, uint32_t variant) {
+    remove_leader(w);
+    lead_from_outside(w, variant);
+}
+
+static void tell_forgetful_outsider(struct world *w, uint32_t variant) {
+    remove_leader(w);
+    crashes(w, 1, 0);
+    restarts(w, 1);
+    lead_from_outside(w, variant);
+}
+
+/* A removed server may be elected, whether it knows that it is removed (D 4.2.2) or not, and leads
+ * until it has committed an entry of its own term. */
 Test(configuration, outsider_elected) {
     judge(CHECK_CONFIGURATION, 3, tell_outsider_elected, FORGED);
+    judge(CHECK_CONFIGURATION, 3, tell_forgetful_outsider, FORGED);
 }
 
 static void tell_joiner_leads(struct world *w, uint32_t variant) {
