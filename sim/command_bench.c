@@ -141,23 +141,19 @@ static void measure_instructions(struct simulator *s, struct measure *m) {
 }
 
 /* Engine and yardstick take turns, and of each the best round counts: a busy machine only adds. */
-static bool measure(struct measure *m, uint32_t nodes, bool quick) {
+static void measure(struct simulator *s, struct measure *m, uint32_t nodes, bool quick) {
     uint64_t seeds = quick ? 4 : 24;
     *m = (struct measure){.nodes = nodes, .rounds = quick ? 3 : 20};
-    struct simulator s;
-    if (!simulator_new(&s, &node_raft, CHECK_ALL)) return false;
-    measure_pending(&s, m, seeds);
+    measure_pending(s, m, seeds);
     m->queue_ns = m->step_ns = 1e9;
     for (uint32_t i = 0; i < m->rounds; i++) {
         m->queue_ns = smaller(m->queue_ns, measure_heap((m->pending_mean_x100 + 50) / 100));
-        m->step_ns = smaller(m->step_ns, measure_steps(&s, m, seeds));
+        m->step_ns = smaller(m->step_ns, measure_steps(s, m, seeds));
     }
     m->step_per_queue = m->step_ns / m->queue_ns;
-    measure_short(&s, m, quick ? 200 : 2000);
-    measure_instructions(&s, m);
-    m->bytes = sizeof(struct cluster) + s.cluster->stride * (NODE_MAX + 1);
-    simulator_free(&s);
-    return true;
+    measure_short(s, m, quick ? 200 : 2000);
+    measure_instructions(s, m);
+    m->bytes = sizeof(struct cluster) + s->cluster->stride * (NODE_MAX + 1);
 }
 
 static void show_text(const struct measure *m) {
@@ -212,18 +208,21 @@ static void show_memory(const struct measure *m, enum output_format format) {
 enum exit_code command_bench(const struct options *o) {
     static const uint32_t sizes[] = {5, 3, 7, 15, 31};
     struct measure m = {0};
+    struct simulator s;
+    if (!simulator_new(&s, &node_raft, CHECK_ALL)) {
+        fprintf(stderr, "raftsim: no memory\n");
+        return EXIT_INTERNAL;
+    }
     if (o->format == OUTPUT_TEXT)
         printf("%5s %10s %10s %10s %8s %10s %8s %10s %12s\n", "nodes", "pending", "queue ns",
                "step ns", "ratio", "commits/k", "reset", "runs/s", "instructions");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (!measure(&m, sizes[i], o->quick)) {
-            fprintf(stderr, "raftsim: no memory\n");
-            return EXIT_INTERNAL;
-        }
+        measure(&s, &m, sizes[i], o->quick);
         if (o->format == OUTPUT_TEXT) show_text(&m);
         else show_json(&m);
         fflush(stdout);
     }
+    simulator_free(&s);
     show_memory(&m, o->format);
     return EXIT_HELD;
 }
