@@ -110,7 +110,7 @@ static void summary_text(FILE *out, const struct campaign *c, const struct campa
     const struct tally *t = &r->tally;
     fprintf(out, "\nsometimes\n");
     for (int i = 0; i < SOMETIMES_COUNT; i++) {
-        fprintf(out, "  %-32s", sometimes_name((enum sometimes)i));
+        fprintf(out, "  %-36s", sometimes_name((enum sometimes)i));
         if (t->counts[i] == 0) fprintf(out, "%14s\n", "never");
         else fprintf(out, "%14" PRIu64 "\n", t->counts[i]);
     }
