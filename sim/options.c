@@ -198,8 +198,8 @@ static const struct option_expected {
     enum option_key option;
     const char *name, *expected;
 } expectations[] = {
-    {OPTION_SEED, "--seed", "a number"},
-    {OPTION_SEEDS, "--seeds", "A..B with A <= B"},
+    {OPTION_SEED, "--seed", "a number below 2^63"},
+    {OPTION_SEEDS, "--seeds", "A..B with A <= B, both below 2^63"},
     {OPTION_TIME, "--time", "a time such as 60s, 5m or 2h"},
     {OPTION_JOBS, "--jobs", "1..256"},
     {OPTION_SHARD, "--shard", "I/N with 1 <= I <= N"},
