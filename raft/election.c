@@ -83,6 +83,8 @@ static void prevote_start(struct raft *r, struct raft_effects *out) {
     else ask(r, RAFT_PREVOTE, false, out);
 }
 
+/* Who has no vote asks first, whatever its options are: it may be a removed server, and pass on the
+ * disruption by one that has not heard of that to nodes that the other one does not reach. */
 void raft_election_timeout(struct raft *r, struct raft_effects *out) {
     r->has_live_leader = false;
     out->timer = RAFT_TIMER_ELECTION;
@@ -90,7 +92,8 @@ void raft_election_timeout(struct raft *r, struct raft_effects *out) {
     bool may_start = raft_election_may_start(r);
     r->has_better_log = false;
     if (!may_start) return;
-    if (r->config.pre_vote) prevote_start(r, out);
+    bool has_vote = raft_members_has_voter(&r->members, r->config.self);
+    if (r->config.pre_vote || !has_vote) prevote_start(r, out);
     else raft_election_start(r, false, out);
 }
 

@@ -45,7 +45,7 @@ struct raft_members {
     raft_set voters;   /* Elections and commitment need a majority of them ... */
     raft_set outgoing; /* ... and, in a joint configuration (D 4.3), one of these; else empty. */
     raft_set learners; /* Get the log, but count for nothing (D 4.2.1). May be in `outgoing`. One
-                        * whose log keeps all voters from winning an election leads for a moment. */
+                        * that refused a vote, since its log is better, may lead for a moment. */
 };
 
 enum raft_entry_type {
@@ -287,7 +287,8 @@ struct raft {
     struct raft_members members; /* Of the last configuration in the log, or of the snapshot. */
     raft_index members_index;    /* Where that is. */
     bool has_live_leader;        /* It was heard of since the election timer ran out last. */
-    bool has_better_log;         /* Since then, it refused somebody its vote for that. */
+    bool has_better_log;         /* It refused a vote for that, since then and since a leader was
+                                  * heard of. */
     /* Pre-candidate, candidate: who votes for it. Itself only when its own vote is durable. */
     raft_set granted;
     /* Leader. */

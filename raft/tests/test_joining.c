@@ -10,7 +10,8 @@
 
 /* ---- D 4.2.1: learners ---- */
 
-/* They get the log, and neither their copies nor their votes count; they do not campaign. */
+/* They get the log, and neither their copies nor their votes count; they do not campaign unless
+ * they are in the way. */
 Test(section_D_4_2_1, learners_count_for_nothing) {
     struct raft_members members = {ids("123"), 0, ids("45")};
     struct node n;
@@ -97,7 +98,8 @@ Test(section_D_4_2_2, removed_leader_leads_until_it_is_committed) {
         cr_assert_eq(sent_to(&n, RAFT_APPEND, peer)->message.commit, 2, "node %u", peer);
 }
 
-/* Then it does not stand for election again, and refuses commands. */
+/* Then it does not stand for election again, unless it is asked for its vote, and refuses commands.
+ */
 Test(section_D_4_2_2, removed_leader_stays_out) {
     static struct cluster c;
     cluster_start(&c, 3, (struct start){0});
@@ -168,6 +170,10 @@ Test(section_D_4_2_2, server_without_a_vote_stands_only_when_it_is_needed) {
         cr_assert_eq(n.effects.message_count, 0);
         node_receive(&n, asks[i]);
         node_timeout(&n);
+        sent_to(&n, RAFT_PREVOTE, 2);
+        node_receive(&n, message_pregrant(2, 3));
+        cr_assert_eq(n.raft.term, 3, "it does not count itself");
+        node_receive(&n, message_pregrant(3, 3));
         cr_assert_eq(n.raft.term, 4);
         sent_to(&n, RAFT_VOTE, 3);
         node_timeout(&n);
@@ -179,6 +185,32 @@ Test(section_D_4_2_2, server_without_a_vote_stands_only_when_it_is_needed) {
         node_receive(&n, message_vote(2, 4, 2, 2));
         node_timeout(&n);
         cr_assert_eq(n.raft.term, 4, "that log is as good");
+    }
+}
+
+/* A removed server is the only one that one who has not heard of that reaches. It does not pass on
+ * the disruption to the others, whatever their options. */
+Test(section_D_4_2_3, removed_server_does_not_disrupt_for_another) {
+    for (unsigned i = 0; i < 4; i++) {
+        static struct cluster c;
+        struct raft_config config = {.pre_vote = i & 1, .check_quorum = i >> 1};
+        cluster_start(&c, 4, (struct start){.voter_count = 4, .config = config});
+        cluster_elect(&c, 1);
+        c.cut = ids("4");
+        cluster_change(&c, 1, "234", "");
+        cluster_settle(&c);
+        c.cut = 0;
+        cluster_link(&c, 4, 2, false);
+        cluster_link(&c, 4, 3, false);
+        cluster_elect(&c, 2);
+        raft_term term = c.nodes[2].raft.term;
+        for (int k = 0; k < 10; k++) {
+            cluster_run(&c, 4, 1);
+            cluster_run(&c, 2, 1);
+            cluster_run(&c, 1, 1);
+        }
+        cr_assert_eq(cluster_leader(&c), 2);
+        cr_assert_eq(c.nodes[2].raft.term, term, "case %u", i);
     }
 }
 
