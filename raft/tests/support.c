@@ -186,6 +186,12 @@ void node_agree(struct node *n) {
     } while (n->raft.role == RAFT_LEADER && n->raft.commit < n->raft.last);
 }
 
+void node_answer(struct node *n, raft_id peer, uint64_t round) {
+    struct raft_message m = message_accepted(peer, n->raft.term, n->raft.commit);
+    m.tag = round;
+    node_receive(n, m);
+}
+
 void node_lead(struct node *n, struct start start) {
     node_start(n, start);
     node_elect(n);
@@ -362,6 +368,13 @@ void assert_members(const struct raft_members *m, const char *voters, const char
     cr_assert_eq(m->voters, ids(voters), "voters %" PRIx64 ", not %s", m->voters, voters);
     cr_assert_eq(m->outgoing, ids(outgoing), "outgoing %" PRIx64 ", not %s", m->outgoing, outgoing);
     cr_assert_eq(m->learners, ids(learners), "learners %" PRIx64 ", not %s", m->learners, learners);
+}
+
+void assert_served(const struct node *n, uint64_t handle, raft_index index) {
+    cr_assert_eq(n->effects.read_count, 1);
+    cr_assert_eq(n->effects.reads[0].handle, handle);
+    cr_assert_eq(n->effects.reads[0].index, index);
+    cr_assert(n->effects.reads[0].is_served);
 }
 
 void assert_no_effects(const struct node *n) {

@@ -51,6 +51,7 @@ void node_campaign(struct node *n); /* A timeout, all would vote for it, and its
 void node_elect(struct node *n);    /* A campaign, and all others grant their votes. */
 /* A leader: all is saved, and acknowledged by all peers, who answer its round. */
 void node_agree(struct node *n);
+void node_answer(struct node *n, raft_id peer, uint64_t round); /* To a leader: a heartbeat's. */
 
 /* A leader whose log is this with its no-op, all of it committed and known to be on all peers. */
 void node_lead(struct node *n, struct start start);
@@ -98,6 +99,8 @@ const struct raft_outgoing *sent_alone(const struct node *n, enum raft_message_t
 void assert_log(const struct node *n, const char *log); /* All above the snapshot. */
 void assert_members(const struct raft_members *m, const char *voters, const char *outgoing,
                     const char *learners);
+/* The read of that handle, and no other, ended: served with what is applied up to `index`. */
+void assert_served(const struct node *n, uint64_t handle, raft_index index);
 void assert_no_effects(const struct node *n);
 
 #endif

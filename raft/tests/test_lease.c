@@ -6,24 +6,11 @@
 
 static const struct raft_config leasing = {.check_quorum = true, .lease_us = 100};
 
-static void answer_round(struct node *n, raft_id peer, uint64_t round) {
-    struct raft_message m = message_accepted(peer, n->raft.term, n->raft.commit);
-    m.tag = round;
-    node_receive(n, m);
-}
-
-static void assert_served(const struct node *n, uint64_t handle, raft_index index) {
-    cr_assert_eq(n->effects.read_count, 1);
-    cr_assert_eq(n->effects.reads[0].handle, handle);
-    cr_assert_eq(n->effects.reads[0].index, index);
-    cr_assert(n->effects.reads[0].is_served);
-}
-
 static void start_lease(struct node *n) { /* From now_us on. */
     node_lead(n, (struct start){.config = leasing});
     n->now_us = 1000;
     node_timeout(n);
-    answer_round(n, 2, n->raft.round);
+    node_answer(n, 2, n->raft.round);
 }
 
 static void assert_lease(struct node *n, uint64_t now_us, bool lasts) {
@@ -58,7 +45,7 @@ Test(section_D_6_4_1, lease_begins_with_the_round) {
     for (n.now_us = 2010; n.now_us <= 2050; n.now_us += 40) node_timeout(&n);
     cr_assert_eq(n.raft.round, round);
     n.now_us = 2070;
-    answer_round(&n, 3, round);
+    node_answer(&n, 3, round);
     assert_lease(&n, 2099, true);
     assert_lease(&n, 2100, false);
 }
@@ -73,11 +60,11 @@ Test(section_D_6_4_1, lease_needs_a_round) {
     node_receive(&n, m);
     cr_assert_eq(n.raft.commit, 1);
     assert_lease(&n, 1, false);
-    answer_round(&n, 2, n.raft.round);
+    node_answer(&n, 2, n.raft.round);
     assert_lease(&n, 1, true);
     n.now_us = 500;
     node_timeout(&n);
-    answer_round(&n, 3, n.raft.round - 1);
+    node_answer(&n, 3, n.raft.round - 1);
     assert_lease(&n, 500, false);
 }
 
@@ -116,21 +103,21 @@ Test(section_D_6_4_1, transfer_ends_the_lease) {
     assert_lease(&n, 1003, false);
     for (int i = 0; i < 5; i++) {
         node_timeout(&n);
-        answer_round(&n, 2, n.raft.round);
-        answer_round(&n, 3, n.raft.round);
+        node_answer(&n, 2, n.raft.round);
+        node_answer(&n, 3, n.raft.round);
     }
     cr_assert_eq(n.raft.transfer, 0);
     cr_assert_eq(n.raft.role, RAFT_LEADER);
     assert_lease(&n, 1004, false);
     node_read(&n, 8);
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     assert_served(&n, 8, n.raft.commit);
     cr_assert_not(n.effects.reads[0].is_lease);
     node_receive(&n, message_append(3, 2, "1", 2, 1));
     node_elect(&n);
     node_agree(&n);
     node_timeout(&n);
-    answer_round(&n, 2, n.raft.round);
+    node_answer(&n, 2, n.raft.round);
     assert_lease(&n, 1004, true);
 }
 

@@ -17,19 +17,6 @@ static void start_leader(struct node *n, uint8_t voter_count) {
     cr_assert_eq(n->raft.round_done, n->raft.round);
 }
 
-static void answer_round(struct node *n, raft_id peer, uint64_t round) {
-    struct raft_message m = message_accepted(peer, n->raft.term, n->raft.commit);
-    m.tag = round;
-    node_receive(n, m);
-}
-
-static void assert_served(const struct node *n, uint64_t handle, raft_index index) {
-    cr_assert_eq(n->effects.read_count, 1);
-    cr_assert_eq(n->effects.reads[0].handle, handle);
-    cr_assert_eq(n->effects.reads[0].index, index);
-    cr_assert(n->effects.reads[0].is_served);
-}
-
 static void assert_refused(const struct node *n, uint64_t handle) {
     cr_assert_eq(n->effects.read_count, 1);
     cr_assert_eq(n->effects.reads[0].handle, handle);
@@ -58,10 +45,10 @@ Test(section_D_6_4, step_1_wait_for_the_first_commit_of_the_term) {
     node_save(&n);
     node_receive(&n, message_accepted(2, 2, 3));
     cr_assert_eq(n.raft.commit, 3);
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     cr_assert_eq(n.effects.read_count, 0, "a round that began before does not count");
     cr_assert_eq(sent_count(&n, RAFT_APPEND, 2), 1, "the next one begins");
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     assert_served(&n, 7, 3);
 }
 
@@ -76,7 +63,7 @@ Test(section_D_6_4, step_2_note_the_commit_index) {
     node_receive(&n, message_accepted(2, 1, 2));
     cr_assert_eq(n.raft.commit, 2);
     cr_assert_eq(n.effects.read_count, 0);
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     assert_served(&n, 7, 1);
 }
 
@@ -94,14 +81,14 @@ Test(section_D_6_4, step_3_ask_a_majority) {
             cr_assert_gt(sent_to(&n, RAFT_APPEND, peer)->message.tag, before);
         uint64_t round = n.raft.round;
         for (raft_id peer = 2; peer <= count / 2; peer++) {
-            answer_round(&n, peer, round);
-            answer_round(&n, peer, round);
+            node_answer(&n, peer, round);
+            node_answer(&n, peer, round);
             cr_assert_eq(n.effects.read_count, 0, "%u of %u", peer, count);
         }
-        answer_round(&n, count, round);
+        node_answer(&n, count, round);
         assert_served(&n, 7, 1);
         cr_assert_not(n.effects.reads[0].is_lease);
-        answer_round(&n, 2, round);
+        node_answer(&n, 2, round);
         cr_assert_eq(n.effects.read_count, 0, "once");
     }
 }
@@ -143,8 +130,8 @@ Test(section_D_6_4, step_3_joint_configuration_needs_both_majorities) {
     start_leader(&n, 3);
     node_change(&n, ids("145"), 0);
     node_read(&n, 7);
-    answer_round(&n, 2, n.raft.round);
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 2, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     cr_assert_eq(n.effects.read_count, 0);
     struct raft_message m = message_accepted(4, 1, 1);
     m.tag = n.raft.round;
@@ -162,13 +149,13 @@ Test(section_D_6_4, one_round_serves_many) {
         node_read(&n, handle);
         assert_no_effects(&n);
     }
-    answer_round(&n, 2, round);
+    node_answer(&n, 2, round);
     assert_served(&n, 1, 1);
     cr_assert_eq(n.raft.round, round + 1, "the next begins");
     cr_assert_eq(sent_count(&n, RAFT_APPEND, 3), 1);
-    answer_round(&n, 2, round);
+    node_answer(&n, 2, round);
     cr_assert_eq(n.effects.read_count, 0);
-    answer_round(&n, 3, round + 1);
+    node_answer(&n, 3, round + 1);
     cr_assert_eq(n.effects.read_count, 4);
     for (uint8_t i = 0; i < 4; i++) {
         cr_assert_eq(n.effects.reads[i].handle, 2 + i);
@@ -189,7 +176,7 @@ Test(section_D_6_4, lost_round_is_repeated) {
         for (raft_id peer = 2; peer <= 3; peer++)
             cr_assert_eq(sent_to(&n, RAFT_APPEND, peer)->message.tag, round);
     }
-    answer_round(&n, 3, round);
+    node_answer(&n, 3, round);
     assert_served(&n, 7, 1);
 }
 
@@ -219,9 +206,9 @@ Test(section_D_6_4, leader_with_too_many_reads_refuses) {
     node_receive(
         &n, (struct raft_message){.type = RAFT_READ_REQUEST, .source = 2, .term = 1, .tag = 99});
     cr_assert_not(sent_to(&n, RAFT_READ_REPLY, 2)->message.accepted);
-    answer_round(&n, 2, n.raft.round);
+    node_answer(&n, 2, n.raft.round);
     assert_served(&n, 1, 1);
-    answer_round(&n, 2, n.raft.round);
+    node_answer(&n, 2, n.raft.round);
     cr_assert_eq(n.effects.read_count, RAFT_READS_MAX - 1);
 }
 
@@ -403,7 +390,7 @@ Test(section_D_6_4, leader_answers_a_follower_after_a_round) {
     node_receive(&n, request);
     cr_assert_eq(sent_count(&n, RAFT_READ_REPLY, 2), 0);
     cr_assert_eq(sent_count(&n, RAFT_APPEND, 3), 1);
-    answer_round(&n, 3, n.raft.round);
+    node_answer(&n, 3, n.raft.round);
     const struct raft_message *m = &sent_alone(&n, RAFT_READ_REPLY, 2)->message;
     cr_assert(m->accepted);
     cr_assert_eq(m->index, 1);
