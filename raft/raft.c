@@ -59,7 +59,6 @@ void raft_become_follower(struct raft *r, raft_term term, struct raft_effects *o
     }
     if (r->role == RAFT_LEADER) {
         r->has_live_leader = false;
-        r->has_better_log = false;
         r->transfer = 0;
         r->due = 0;
         r->open = 0;
