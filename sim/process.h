@@ -11,8 +11,8 @@
 void process_start(struct cluster *c, node_id id) __attribute__((cold));
 /* The life ends. Pending writes are lost, but for the oldest ones that are chosen to be kept. */
 void process_crash(struct cluster *c, node_id id) __attribute__((cold));
-/* The node takes a step and its effects are carried out, as far as it lives. REQUIRES: it is alive.
- */
+/* The node takes a step, at the time that its own clock shows, which is set in the event; its
+ * effects are carried out as far as it lives. REQUIRES: it is alive. */
 void process_step(struct cluster *c, node_id id, struct node_event *event);
 /* A sync ends: writes become durable, packets that waited for them leave, the node is told. */
 void process_synced(struct cluster *c, node_id id);

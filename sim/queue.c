@@ -6,6 +6,7 @@
 
 /* Lets the hole at `e` rise over all events that are due before, or at, that time. */
 static struct event *rise(struct event *e, uint64_t due_us) {
+    assert(due_us <= UINT64_MAX / 2);
     for (; e[-1].due_us <= due_us; e--) *e = e[-1];
     return e;
 }
@@ -16,7 +17,6 @@ void queue_clear(struct queue *q) {
 }
 
 bool queue_push(struct queue *q, struct event event) {
-    assert(event.due_us <= UINT64_MAX / 2);
     if (q->count == QUEUE_MAX) return false;
     *rise(q->events + ++q->count, event.due_us) = event;
     return true;

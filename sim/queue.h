@@ -39,7 +39,8 @@ static inline struct event queue_at(const struct queue *q, uint32_t position) {
 struct event queue_take(struct queue *q, uint32_t position);
 /* Takes out the event of that key, which is one at most. False where there is none. */
 bool queue_remove(struct queue *q, uint32_t key);
-/* Moves the event of that key to its new time, or pushes it where there is none. */
+/* Moves the event of that key to its new time, or pushes it where there is none. REQUIRES: as for
+ * queue_push. */
 bool queue_reset(struct queue *q, struct event event);
 
 #endif
