@@ -53,8 +53,9 @@ bool artefact_save(const char *path, const struct artefact *a, struct artefact_e
 bool artefact_load(const char *path, struct artefact *a, struct artefact_error *error);
 void artefact_free(struct artefact *a);
 
-/* The configuration that an input of the fuzzer means: as much work as it has bytes. `log_max` is
- * that of the node. Returns how many bytes at the front it took. */
+/* The configuration that an input of the fuzzer means: each of its first bytes chooses a field, and
+ * the run is as long as there are bytes. `log_max` is that of the node. Returns how many bytes at
+ * the front it took. */
 size_t artefact_bytes_config(const uint8_t *bytes, size_t size, uint32_t log_max,
                              struct cluster_config *config);
 /* The length of the line "raftsim-bytes 1 NODE\n" at the front, and the name; 0: there is none. */

@@ -28,6 +28,8 @@ enum check_id { /* Where two fire at the same step, the first of this order is r
                 CHECK_EXACTLY_ONCE,
                 CHECK_LINEARIZABLE_READS,
                 CHECK_SHADOW,
+                CHECK_TRANSFER,
+                CHECK_STABILITY,
                 CHECK_PROGRESS,
                 CHECK_COUNT
 };

@@ -209,7 +209,9 @@ enum node_support {
     NODE_HAS_TRANSFERS = 2,
     NODE_HAS_READS = 4,
     NODE_HAS_SESSIONS = 8,
-    NODE_HAS_ALL = 15
+    NODE_HAS_PRE_VOTE = 16,     /* It heeds the option of that name ... */
+    NODE_HAS_CHECK_QUORUM = 32, /* ... and that one. */
+    NODE_HAS_ALL = 63
 };
 
 struct node_impl {

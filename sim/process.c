@@ -68,6 +68,17 @@ static void leave(struct cluster *c, uint32_t slot) {
     travel(c, copy);
 }
 
+/* A node whose disk hangs does not fill the network with packets that wait for it. */
+static void hold(struct cluster *c, node_id id, uint32_t slot, uint64_t after) {
+    enum { HELD_MAX = 64 };
+    if (c->processes[id].hung_us > c->clock_us && c->network.held_count[id] >= HELD_MAX) {
+        count(c, SOMETIMES_LOSS);
+        network_free(&c->network, slot);
+        return;
+    }
+    network_hold(&c->network, slot, after);
+}
+
 static void send(struct cluster *c, node_id id, const struct node_packet *p) {
     assert(p->target >= 1 && p->target <= cluster_count(c) && p->target != id);
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
@@ -75,7 +86,7 @@ static void send(struct cluster *c, node_id id, const struct node_packet *p) {
         count(c, SOMETIMES_LOSS);
         return;
     }
-    if (p->after > c->processes[id].durable) network_hold(&c->network, slot, p->after);
+    if (p->after > c->processes[id].durable) hold(c, id, slot, p->after);
     else leave(c, slot);
 }
 
@@ -97,10 +108,34 @@ static void start_sync(struct cluster *c, node_id id) {
     process_schedule(c, id, EVENT_SYNC, c->config.sync_us_min + more);
 }
 
+/* True if the sync does not end now: it ends when the disk no longer hangs, or never. */
+static bool is_hung(struct cluster *c, node_id id) {
+    const struct process *p = &c->processes[id];
+    if (p->hung_us <= c->clock_us) return false;
+    if (p->hung_us != UINT64_MAX) process_schedule(c, id, EVENT_SYNC, p->hung_us - c->clock_us);
+    return true;
+}
+
+/* A write that finds no place blocks its node: it takes no step until the disk goes on. */
+static void block_if_full(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    if (p->hung_us <= c->clock_us || c->disks[id].pending < DISK_WRITES_MAX) return;
+    count(c, SOMETIMES_BLOCKED);
+    if (p->resume_us < p->hung_us) p->resume_us = p->hung_us;
+}
+
+void process_hang(struct cluster *c, node_id id, uint64_t until_us) {
+    assert(c->processes[id].is_alive);
+    count(c, SOMETIMES_HANG);
+    c->processes[id].hung_us = until_us;
+    block_if_full(c, id);
+}
+
 void process_synced(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     struct disk *disk = &c->disks[id];
     assert(p->is_alive && p->is_syncing && disk->pending > 0);
+    if (is_hung(c, id)) return;
     uint32_t left = choice_take(c->choices, CHOICE_SYNC_LEFT, id, disk->pending);
     while (disk->pending > left) make_durable(c, id);
     p->is_syncing = false;
@@ -120,6 +155,25 @@ static void find_members(struct cluster *c, node_id id, uint64_t last) {
     c->processes[id].members_index = last;
 }
 
+/* The last configuration of the log before the entries that are being written. */
+static struct node_members last_members(struct cluster *c, node_id id) {
+    uint64_t index = c->processes[id].members_index;
+    if (index > cluster_view(c, id)->snapshot.index)
+        return c->impl->entry(cluster_node(c, id), index).members;
+    struct node_image image;
+    c->impl->image(cluster_node(c, id), &image);
+    return image.members;
+}
+
+static void note_members(struct cluster *c, node_id id, uint64_t index,
+                         const struct node_members *members) {
+    struct node_members before = last_members(c, id);
+    count_members(c, id, &before, members);
+    c->has_changed = true;
+    c->processes[id].members_before = node_members_all(&before);
+    c->processes[id].members_index = index;
+}
+
 static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {
     uint64_t last = cluster_view(c, id)->last;
     assert(from <= last + 1 && last + 1 - from <= NODE_WRITE_MAX);
@@ -130,9 +184,8 @@ static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct di
     w->entry_count = (uint32_t)(last + 1 - from);
     for (uint32_t i = 0; i < w->entry_count; i++) {
         w->entries[i] = c->impl->entry(cluster_node(c, id), from + i);
-        if (w->entries[i].type != NODE_MEMBERS) continue;
-        count_members(c, id, &w->entries[i].members);
-        c->processes[id].members_index = from + i;
+        if (w->entries[i].type == NODE_MEMBERS)
+            note_members(c, id, from + i, &w->entries[i].members);
     }
 }
 
@@ -154,6 +207,7 @@ static void save(struct cluster *c, node_id id) {
     if (e->save_from != 0) copy_entries(c, id, e->save_from, w);
     change_add(c, FACT_WRITE, id)->u.write = e->write;
     if (!c->processes[id].is_syncing) start_sync(c, id);
+    block_if_full(c, id);
 }
 
 /* ---- the state machine and its clients ---- */
@@ -399,8 +453,24 @@ void process_crash(struct cluster *c, node_id id) {
     p->is_alive = false;
     p->crash_before = 0;
     p->resume_us = 0;
+    p->hung_us = 0;
     change_add(c, FACT_CRASH, id);
+    if (c->config.wipe_same_id != 0 && choice_take(c->choices, CHOICE_WIPE, id, 2) != 0)
+        process_wipe(c, id);
+    if (c->gone >> id & 1) return;
     enum { DOWN_US_MIN = 1000 };
     uint32_t down = choice_take(c->choices, CHOICE_DOWN_TIME, id, c->config.down_us_max);
     process_schedule(c, id, EVENT_RESTART, DOWN_US_MIN + down);
+}
+
+void process_stop(struct cluster *c, node_id id) {
+    c->gone |= node_bit(id);
+    if (c->processes[id].is_alive) process_crash(c, id);
+    queue_remove(&c->queue, event_key(EVENT_RESTART, id));
+}
+
+void process_wipe(struct cluster *c, node_id id) {
+    assert(!c->processes[id].is_alive);
+    disk_clear(&c->disks[id]);
+    change_add(c, FACT_WIPE, id);
 }

@@ -23,12 +23,6 @@ struct run_result {
     uint64_t counts[SOMETIMES_COUNT];
 };
 
-/* Calm phases may take this many of the longest election timeouts, and of the times after which
- * clients ask again: for what they waited for, a session, a command and a read. Not less: a node
- * with an old configuration and no pre-vote may campaign more often than the one that can win,
- * which then needs some luck: 30 were not enough for seed 9573 of 3 to 7 nodes. */
-enum { RUN_CALM_ELECTIONS = 120, RUN_CALM_RETRIES = 4 };
-
 /* The digests of a run after each event, to find the first at which its repetition differs. Of
  * longer runs only the beginning is kept. */
 enum { RUN_WATCH_MAX = 1 << 20 };

@@ -175,6 +175,7 @@ struct cluster_config quiet(uint32_t nodes) {
         .fault_us = 6 * QUIET_US,
         .down_us_max = 10000,
         .pause_us_max = 10000,
+        .hang_us_max = 10000,
         .window = 8,
         .chunk = 10,
         .snapshot = 30,
@@ -329,7 +330,8 @@ static uint64_t fact_value(const struct fact *fact) {
     case FACT_SERVE: return fact->u.read.index;
     case FACT_START:
     case FACT_STEP:
-    case FACT_CRASH: return 0;
+    case FACT_CRASH:
+    case FACT_WIPE: return 0;
     }
     cr_assert(false);
     return 0;
@@ -340,7 +342,7 @@ const char *facts(const struct change *change) {
         [FACT_START] = "start",     [FACT_STEP] = "step",     [FACT_WRITE] = "write",
         [FACT_DURABLE] = "durable", [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
         [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_READ] = "read",
-        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash"};
+        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash",   [FACT_WIPE] = "wipe"};
     static struct text t;
     t = (struct text){0};
     for (uint32_t i = 0; i < change->fact_count; i++)
