@@ -134,8 +134,10 @@ void calm_retire_others(struct cluster *c) {
 /* ---- the end ---- */
 
 bool calm_needs_proposal(const struct cluster *c) {
-    node_id leader = cluster_leader(c, c->core);
-    return leader != 0 && cluster_view(c, leader)->last_term != cluster_view(c, leader)->term;
+    node_id leader = cluster_leader(c, c->reach);
+    if (leader == 0) return false;
+    bool is_outside = !(c->core >> leader & 1);
+    return is_outside || cluster_view(c, leader)->last_term != cluster_view(c, leader)->term;
 }
 
 /* It has all that the leader has, committed and applied to the end. */

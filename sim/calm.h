@@ -10,8 +10,9 @@
 void calm_retire(struct cluster *c);
 /* The core has settled: shuts down what is not in the configuration of its leader. */
 void calm_retire_others(struct cluster *c);
-/* The core has a leader whose last entry is of an earlier term, so that nothing can be committed
- * before somebody proposes (5.4.2). */
+/* Somebody must propose: the leader's last entry is of an earlier term, so that nothing can be
+ * committed before there is another (5.4.2); or it is the node whose disk hangs, which only a write
+ * can tell it. */
 bool calm_needs_proposal(const struct cluster *c);
 
 #endif

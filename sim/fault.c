@@ -58,9 +58,10 @@ static void pause(struct cluster *c) {
     if (id != 0) fault_pause(c, id);
 }
 
+/* A disk that hangs already must work again first: else the only node might never take a step. */
 static void hang(struct cluster *c) {
     node_id id = choose_victim(c, CHOICE_HANG);
-    if (id == 0) return;
+    if (id == 0 || c->processes[id].hung_us > c->clock_us) return;
     uint32_t more = choice_take(c->choices, CHOICE_HANG_TIME, id, c->config.hang_us_max);
     process_hang(c, id, c->clock_us + 1 + more);
 }
