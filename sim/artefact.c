@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "profile.h"
+#include "store.h"
+#include "text.h"
 
 static const char magic_run[] = "raftsim-run ";
 static const char magic_bytes[] = "raftsim-bytes ";
@@ -44,21 +48,62 @@ static void write_all(gzFile file, const struct artefact *a) {
     gzputs(file, "end\n");
 }
 
-bool artefact_save(const char *path, const struct artefact *a, struct artefact_error *error) {
-    assert(!a->is_bytes);
+/* All of it to the file, which stays open. False: errno tells why, or is 0. */
+static bool write_packed(int fd, const struct artefact *a) {
     errno = 0;
-    gzFile file = gzopen(path, "wb");
+    int copy = dup(fd);
+    gzFile file = copy >= 0 ? gzdopen(copy, "wb") : NULL;
     if (file == NULL) {
-        snprintf(error->text, sizeof error->text, "%s: %s", path, strerror(errno));
+        if (copy >= 0) close(copy);
         return false;
     }
     write_all(file, a);
     int status = Z_OK;
     gzerror(file, &status);
-    if (gzclose(file) == Z_OK && status == Z_OK) return true;
-    snprintf(error->text, sizeof error->text, "%s: %s", path,
-             errno != 0 ? strerror(errno) : "cannot be written");
-    remove(path); /* Half an artefact is none. */
+    return gzclose(file) == Z_OK && status == Z_OK;
+}
+
+bool artefact_save(const char *path, const struct artefact *a, struct artefact_error *error) {
+    assert(!a->is_bytes);
+    struct store s;
+    struct store_error why;
+    bool is_good = store_begin(&s, path, &why);
+    if (is_good && !write_packed(s.fd, a)) {
+        store_abandon(&s, errno, &why);
+        is_good = false;
+    } else if (is_good) {
+        is_good = store_commit(&s, &why);
+    }
+    if (!is_good) snprintf(error->text, sizeof error->text, "%s", why.text);
+    return is_good;
+}
+
+/* The file holds a run of the same command, even if another build gave another end to it. */
+static bool is_same_run(const char *path, const struct artefact *a) {
+    struct artefact other;
+    struct artefact_error error;
+    if (!artefact_load(path, &other, &error)) return false;
+    bool is_same = !other.is_bytes && strcmp(other.node, a->node) == 0 &&
+                   strcmp(other.origin, a->origin) == 0 && other.enabled == a->enabled &&
+                   memcmp(&other.config, &a->config, sizeof a->config) == 0;
+    artefact_free(&other);
+    return is_same;
+}
+
+bool artefact_path(const char *directory, const char *stem, const struct artefact *a, char *path,
+                   size_t size, struct artefact_error *error) {
+    enum { TRIES_MAX = 1000 };
+    for (int i = 1; i <= TRIES_MAX; i++) {
+        struct text t = text_begin(path, size);
+        text_add(&t, "%s/%s", directory, stem);
+        if (i > 1) text_add(&t, "-%d", i);
+        text_add(&t, ".run");
+        struct stat status;
+        if (t.is_cut) break;
+        if (lstat(path, &status) != 0 || is_same_run(path, a)) return true;
+    }
+    snprintf(error->text, sizeof error->text, "%.200s: no name is left for '%.80s'", directory,
+             stem);
     return false;
 }
 

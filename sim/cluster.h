@@ -138,12 +138,23 @@ struct goal {
     node_id leader, target;
 };
 
+/* The call of a node that is under way, or the last one: what is known of a run when its process is
+ * gone. */
+struct cluster_place {
+    uint64_t step;  /* Number of the step, from 1; of a start, that of the step before it. */
+    uint8_t event;  /* enum node_event_type, or CLUSTER_PLACE_START. */
+    node_id node;   /* 0: no node was called yet. */
+    node_id source; /* Of a packet; 0: no packet. */
+};
+enum { CLUSTER_PLACE_START = NODE_COMPACT + 1 };
+
 struct cluster {
     const struct node_impl *impl;
     struct cluster_config config;
-    struct choices *choices; /* Borrowed from reset to reset. */
-    uint64_t clock_us;       /* Never goes back. */
-    uint64_t steps;          /* Steps of nodes. */
+    struct choices *choices;     /* Borrowed from reset to reset. */
+    struct cluster_place *place; /* Written at each call; borrowed; NULL: nobody looks. */
+    uint64_t clock_us;           /* Never goes back. */
+    uint64_t steps;              /* Steps of nodes. */
     uint64_t events;
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;

@@ -381,6 +381,11 @@ static uint64_t now_us(const struct cluster *c, node_id id) {
     return c->clock_us * PER_MILLE / (PER_MILLE + c->slowness[id]);
 }
 
+static void note_place(const struct cluster *c, uint64_t step, node_id id, uint8_t event) {
+    if (c->place == NULL) return;
+    *c->place = (struct cluster_place){step, event, id, c->change.source};
+}
+
 void process_step(struct cluster *c, node_id id, struct node_event *event) {
     struct process *p = &c->processes[id];
     assert(p->is_alive);
@@ -391,6 +396,7 @@ void process_step(struct cluster *c, node_id id, struct node_event *event) {
     change->before = &p->before;
     change->effects = &c->effects;
     change->source = event->type == NODE_RECEIVE ? event->u.packet.source : 0;
+    note_place(c, c->steps + 1, id, (uint8_t)event->type);
     c->impl->step(cluster_node(c, id), event, &c->effects);
     c->impl->view(cluster_node(c, id), &p->view);
     c->steps++;
@@ -428,6 +434,7 @@ void process_start(struct cluster *c, node_id id) {
     p->applied = disk->snapshot.index;
     p->state = disk->snapshot.state;
     struct node_config config = config_of(c, id);
+    note_place(c, c->steps, id, CLUSTER_PLACE_START);
     c->impl->start(node, &config, disk, &c->effects);
     c->impl->view(node, &p->view);
     find_members(c, id, cluster_view(c, id)->last);
