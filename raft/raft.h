@@ -121,7 +121,7 @@ struct raft_message {
     uint64_t hint; /* Rejected append: the highest entry that may still match. Reply to a chunk
                     * that did not complete the snapshot: the offset of the next one. */
     uint64_t tag;  /* Append, chunk: the leader's round. Pre-vote: the term. Read: its handle. The
-                    * reply repeats it. */
+                    * reply repeats it, but for a round of an older term: 0. */
     union {
         struct raft_entry entries[RAFT_BATCH_MAX]; /* Append. */
         struct {
