@@ -17,11 +17,22 @@ bool raft_accept_leader(struct raft *r, const struct raft_message *m, struct raf
     return true;
 }
 
+/* A leader counts its rounds anew in each term, and the reply has the receiver's term. A message of
+ * an older term must not answer a round of the newer one:
+ *   1. A leads term 1, and what it sends to B in round 2 is late. A is deposed, and leads term 3.
+ *   2. B, in term 3 by now, receives that message. Its reply says term 3, and is late, too.
+ *   3. C is elected in term 4 by the vote of B, and commits an entry.
+ *   4. A, which knows nothing of that, begins round 2 of term 3 for a read, and gets the reply of
+ *      step 2: as an answer to that round, it would let A serve a read without the entry. */
+uint64_t raft_reply_round(const struct raft *r, const struct raft_message *m) {
+    return m->term == r->term ? m->tag : 0;
+}
+
 /* Rejects an AppendEntries of an older term, or one whose previous entry the log does not have. */
 static void reject(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     struct raft_message *reply = raft_send(r, RAFT_APPEND_REPLY, m->source, r->vote_write, out);
     reply->index = m->index;
-    reply->tag = m->tag;
+    reply->tag = raft_reply_round(r, m);
     if (m->term < r->term) return; /* A stale leader: the term is the answer. */
     reply->hint =
         raft_log_match_hint(r, r->commit, min_index(m->index - 1, r->last), m->index_term);

@@ -22,7 +22,8 @@ static bool is_loyal(const struct raft *r) {
 }
 
 /* A node whose log has no room for the no-op that it would have to append could never commit
- * anything as leader: it leaves elections to others. One that is not a voter by its last
+ * anything as leader: it leaves elections to others. So does one that has stepped down since its
+ * disk hung, until the disk completes a write. One that is not a voter by its last
  * configuration still campaigns while that may not be committed, if it was one before, and does not
  * count itself (D 4.2.2):
  *   1. Two nodes, A and B. A, the leader, appends its own removal, and restarts.
@@ -34,7 +35,7 @@ static bool is_loyal(const struct raft *r) {
  *   3. A needs the votes of C and D, C that of A; D's log is better than A's, and A's than C's.
  *   4. Only D can win: by the votes of A and C. */
 bool raft_election_may_start(const struct raft *r) {
-    if (raft_log_full(r) || r->members.voters == 0) return false;
+    if (raft_log_full(r) || r->hung > r->durable || r->members.voters == 0) return false;
     if (raft_members_has_voter(&r->members, r->config.self) || r->has_better_log) return true;
     if (r->members_index <= r->commit) return false;
     struct raft_members before;

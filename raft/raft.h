@@ -121,7 +121,7 @@ struct raft_message {
     uint64_t hint; /* Rejected append: the highest entry that may still match. Reply to a chunk
                     * that did not complete the snapshot: the offset of the next one. */
     uint64_t tag;  /* Append, chunk: the leader's round. Pre-vote: the term. Read: its handle. The
-                    * reply repeats it. */
+                    * reply repeats it, but for a round of an older term: 0. */
     union {
         struct raft_entry entries[RAFT_BATCH_MAX]; /* Append. */
         struct {
@@ -257,8 +257,10 @@ struct raft_config {
     uint8_t patience;   /* 1..: so many heartbeats make up the shortest election timeout. */
     bool pre_vote;      /* Ask before starting an election (D 9.6). */
     bool check_quorum;  /* A leader that does not hear from a quorum for `patience` heartbeats steps
-                         * down (D 6.2), and nobody votes while a leader is live (D 4.2.3). Pre-vote
-                         * is of little use without it. */
+                         * down (D 6.2), and nobody votes while a leader is live (D 4.2.3). A leader
+                         * whose disk completes no write for `patience` heartbeats, though one is
+                         * pending, steps down, too, and starts no election before that write is
+                         * durable. Pre-vote is of little use without it. */
     uint16_t window;    /* 1..: entries under way to a peer, before the first is confirmed. */
     uint32_t chunk_max; /* 1..: bytes in a chunk. */
     /* After a round that a quorum has answered, a leader serves reads for so long without asking (D
@@ -284,6 +286,8 @@ struct raft {
     raft_write durable;    /* The newest write reported. */
     raft_write vote_write; /* The write that holds `term` and `vote`. */
     raft_write snapshot_write;   /* The write that holds `snapshot`. */
+    raft_write hung;             /* The write whose delay ended its leadership; 0: none. While it is
+                                  * pending, the node starts no election. */
     struct raft_members members; /* Of the last configuration in the log, or of the snapshot. */
     raft_index members_index;    /* Where that is. */
     bool has_live_leader;        /* It was heard of since the election timer ran out last. */
@@ -297,6 +301,7 @@ struct raft {
     bool is_transfer_sent;  /* The target was told, since the last heartbeat. */
     uint8_t ticks;          /* Heartbeats since it last looked whether a quorum is there. */
     uint8_t transfer_ticks; /* Heartbeats since the transfer began. */
+    raft_write awaited;     /* The oldest write that was pending when it last looked; 0: none. */
     raft_id transfer;       /* The node that shall lead; 0: none. */
     raft_set heard;         /* Peers that answered since it last looked. */
     raft_set due;           /* Peers that get a message at the end of this step ... */

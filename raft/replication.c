@@ -136,6 +136,7 @@ void raft_replicate_start(struct raft *r, struct raft_effects *out) {
     assert(!raft_log_full(r));
     r->is_lease_lost = false;
     r->ticks = 0;
+    r->awaited = 0;
     r->heard = r->granted;
     r->round = 0;
     r->round_done = 0;
@@ -147,21 +148,38 @@ void raft_replicate_start(struct raft *r, struct raft_effects *out) {
     out->timer = RAFT_TIMER_HEARTBEAT;
 }
 
+/* The oldest pending write is the same at two looks: nothing became durable in between. A leader
+ * whose disk hangs would otherwise keep its office and lose its use:
+ *   1. The leader's disk hangs. Its messages do not wait for it, and the followers store and
+ *      acknowledge entries, which are committed without the leader's own copy (D 10.2.1).
+ *   2. The log cannot be compacted, since only what is durable here may be dropped.
+ *   3. The log fills up, and from then on every command is refused.
+ *   4. Heartbeats go on. All followers stay loyal, and nobody is elected in its place. */
+static bool is_disk_hung(struct raft *r) {
+    raft_write pending = r->written > r->durable ? r->durable + 1 : 0;
+    bool is_same = pending != 0 && pending == r->awaited;
+    r->awaited = pending;
+    return is_same;
+}
+
 /* "A leader steps down if an election timeout elapses without a successful round of heartbeats to a
- * majority of its cluster" (D 6.2). False: it has. */
-static bool check_quorum(struct raft *r, struct raft_effects *out) {
+ * majority of its cluster" (D 6.2): such a leader only delays clients, and so does one whose disk
+ * hangs. False: it has stepped down. */
+static bool leader_is_fit(struct raft *r, struct raft_effects *out) {
     if (++r->ticks < r->config.patience) return true;
     bool has_quorum = raft_quorum(&r->members, r->heard | raft_set_of(r->config.self));
+    bool is_hung = is_disk_hung(r);
     r->ticks = 0;
     r->heard = 0;
-    if (has_quorum || !r->config.check_quorum) return true;
+    if (!r->config.check_quorum || (has_quorum && !is_hung)) return true;
+    if (is_hung) r->hung = r->awaited;
     raft_become_follower(r, r->term, out);
     return false;
 }
 
 void raft_replicate_heartbeat(struct raft *r, struct raft_effects *out) {
     assert(r->role == RAFT_LEADER);
-    if (!check_quorum(r, out)) return;
+    if (!leader_is_fit(r, out)) return;
     raft_transfer_tick(r);
     if (r->round_done == r->round) raft_read_round(r);
     r->due = raft_replicate_peers(r);

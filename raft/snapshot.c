@@ -86,7 +86,7 @@ static void reply_wants(struct raft *r, const struct raft_message *m, struct raf
     struct raft_message *reply = raft_send(r, RAFT_CHUNK_REPLY, m->source, r->vote_write, out);
     reply->index = m->index;
     reply->hint = r->incoming.offset;
-    reply->tag = m->tag;
+    reply->tag = raft_reply_round(r, m);
 }
 
 /* "If existing log entry has same index and term as snapshot's last included entry, retain log

@@ -66,6 +66,9 @@ raft_set raft_replicate_peers(const struct raft *r); /* All whom the leader send
 /* append.c (5.3): the follower's side. */
 /* True if the message comes from the leader of this node's term, who is then known. */
 bool raft_accept_leader(struct raft *r, const struct raft_message *m, struct raft_effects *out);
+/* The round that the reply to the message answers; 0: none, since the message is of an older term.
+ */
+uint64_t raft_reply_round(const struct raft *r, const struct raft_message *m);
 /* Tells the leader that all up to `index`, an entry of `term`, matches: once it is durable. */
 void raft_accept(struct raft *r, const struct raft_message *m, raft_index index, raft_term term,
                  struct raft_effects *out);

@@ -72,6 +72,7 @@
 #define raft_replicate_heartbeat MUTANT_NAME(raft_replicate_heartbeat)
 #define raft_replicate_peers MUTANT_NAME(raft_replicate_peers)
 #define raft_replicate_start MUTANT_NAME(raft_replicate_start)
+#define raft_reply_round MUTANT_NAME(raft_reply_round)
 #define raft_save_vote MUTANT_NAME(raft_save_vote)
 #define raft_send MUTANT_NAME(raft_send)
 #define raft_session_apply MUTANT_NAME(raft_session_apply)

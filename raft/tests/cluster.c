@@ -55,17 +55,25 @@ static void note_reads(struct cluster *c, raft_id id) {
     }
 }
 
+static bool is_hung(const struct cluster *c, raft_id id) { return c->hung >> id & 1; }
+
+static void send_all(struct cluster *c, raft_id id) {
+    const struct raft_effects *e = &c->nodes[id].effects;
+    for (uint8_t i = 0; i < e->message_count; i++)
+        if (e->messages[i].after == 0 || !is_hung(c, id)) push(c, &e->messages[i].message);
+}
+
 /* A node may become leader when its vote is saved, and then has the next thing to save. */
 void cluster_step(struct cluster *c, raft_id id, const struct raft_event *event) {
     struct node *n = &c->nodes[id];
     n->now_us = c->now_us;
     node_step(n, event);
     keep_chunk(c, id, event);
-    for (uint8_t i = 0; i < n->effects.message_count; i++) push(c, &n->effects.messages[i].message);
+    send_all(c, id);
     apply(c, id);
     note_reads(c, id);
     if (event->type != RAFT_SAVED) c->refusal = n->effects.refusal;
-    if (n->raft.durable == n->raft.written) return;
+    if (n->raft.durable == n->raft.written || is_hung(c, id)) return;
     cluster_step(c, id, &(struct raft_event){.type = RAFT_SAVED, .u.saved = n->raft.written});
 }
 
@@ -75,6 +83,7 @@ void cluster_start(struct cluster *c, raft_id node_count, struct start start) {
     c->head = c->tail = 0;
     c->node_count = node_count;
     c->cut = 0;
+    c->hung = 0;
     memset(c->lost, 0, sizeof c->lost);
     c->now_us = 0;
     c->read_count = 0;

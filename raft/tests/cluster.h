@@ -6,7 +6,7 @@
 
 enum { CLUSTER_NODES_MAX = 7, CLUSTER_QUEUE_MAX = 1024, CLUSTER_READS_MAX = 64 };
 
-/* Nodes with a disk that is never late, over one queue that loses nothing but on cut links. The
+/* Nodes with a disk that is late only if it hangs, over one queue that loses only on cut links. The
  * state machine of each is a hash of the commands that were executed, each once and in order. */
 struct cluster {
     unsigned rejection_count; /* Rejected appends that arrived. */
@@ -15,6 +15,7 @@ struct cluster {
     raft_id node_count;
     raft_set cut;                         /* Nothing leaves or reaches these. */
     raft_set lost[CLUSTER_NODES_MAX + 1]; /* By source: these do not get its messages. */
+    raft_set hung;                        /* Their writes, and what waits for one, stay pending. */
     uint64_t now_us;                      /* For all nodes. */
     enum raft_refusal refusal;            /* Of the last request. */
     uint32_t read_count;                  /* Of those that ended. */

@@ -95,6 +95,7 @@ Test(section_D_6_4_1, transfer_ends_the_lease) {
     struct node n;
     start_lease(&n);
     node_propose(&n, 77);
+    node_save(&n);
     node_transfer(&n, 2);
     assert_lease(&n, 1001, true);
     n.now_us = 1002;

@@ -187,6 +187,7 @@ Test(section_D_6_2, joint_configuration_needs_both_majorities) {
         node_start(&n,
                    (struct start){.config = checking, .log = "1a", .changes = {joint}, .term = 1});
         node_elect(&n);
+        node_save(&n);
         for (int k = 0; k < 3; k++) node_timeout(&n);
         for (const char *id = rows[i].heard; *id != '\0'; id++)
             node_receive(&n, message_accepted((raft_id)(*id - '0'), 2, 1));

@@ -52,6 +52,33 @@ Test(section_D_6_4, step_1_wait_for_the_first_commit_of_the_term) {
     assert_served(&n, 7, 3);
 }
 
+/* The answer to a message of an earlier term is no answer to a round of this one, which may have
+ * the same number. Node 1 led term 1; what it sent then reaches node 2 in term 3, in which node 1
+ * leads again. The reply may be older than the election of another leader by node 2. */
+Test(section_D_6_4, step_3_needs_an_answer_to_a_message_of_the_term) {
+    for (int is_chunk = 0; is_chunk <= 1; is_chunk++) {
+        struct node n, peer;
+        node_start(&n, (struct start){.term = 1});
+        node_receive(&n, message_append(3, 2, "1", 2, 1));
+        node_elect(&n);
+        node_agree(&n);
+        cr_assert_eq(n.raft.term, 3);
+        node_read(&n, 7);
+        node_start(&peer, (struct start){.config.self = 2, .term = 3, .log = "3"});
+        struct raft_message late =
+            is_chunk ? message_chunk(1, 1, 9, 1, 0, 1) : message_append(1, 1, "1", 2, 1);
+        late.tag = n.raft.round;
+        node_receive(&peer, late);
+        uint8_t type = is_chunk ? RAFT_CHUNK_REPLY : RAFT_APPEND_REPLY;
+        struct raft_message reply = sent_alone(&peer, (enum raft_message_type)type, 1)->message;
+        cr_assert_eq(reply.term, 3);
+        node_receive(&n, reply);
+        cr_assert_eq(n.effects.read_count, 0);
+        node_answer(&n, 3, n.raft.round);
+        assert_served(&n, 7, n.raft.commit);
+    }
+}
+
 /* "2. The leader saves its current commit index in a local variable readIndex": what is committed
  * while the round is under way need not be seen. */
 Test(section_D_6_4, step_2_note_the_commit_index) {
