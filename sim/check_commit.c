@@ -263,7 +263,8 @@ void check_commit_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_LEAVE:
     case FACT_READ:
     case FACT_SERVE:
-    case FACT_CRASH: break;
+    case FACT_CRASH:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }
