@@ -10,6 +10,7 @@
 #include "shadow.h"
 
 const struct check check_table[CHECK_COUNT] = {
+    [CHECK_CONTRACT] = {"contract", "node.h", "what a node answers is what node.h allows"},
     [CHECK_ELECTION_SAFETY] = {"election-safety", "5.2", "at most one leader for a term, ever"},
     [CHECK_LEADER_APPEND_ONLY] = {"leader-append-only", "5.3",
                                   "a leader never changes or drops an entry of its own log"},
@@ -135,6 +136,14 @@ static void observe_step(struct checks *k, const struct cluster *c, const struct
     check_config_step(k, c, change, id);
 }
 
+/* Of a node that does not keep to node.h nothing is known. */
+static void check_contract(struct checks *k, const struct cluster *c, const struct fact *fact) {
+    const struct contract_breach *b = &fact->u.breach;
+    check_fail(k, c, CHECK_CONTRACT, "n%u answers %s %llu; node.h says: %s", fact->node, b->field,
+               (ull)b->value, b->rule);
+    k->undecided = "a node that breaks the contract of node.h";
+}
+
 static void observe(struct checks *k, const struct cluster *c, const struct change *change,
                     const struct fact *fact) {
     switch (fact->type) {
@@ -155,6 +164,7 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
         check_log_start(k, c, fact->node);
         check_config_compare(k, c, fact->node);
         return;
+    case FACT_CONTRACT: check_contract(k, c, fact); return;
     case FACT_CRASH: k->nodes[fact->node].is_alive = false; return;
     case FACT_WIPE: check_disk_fact(k, c, change, fact); return;
     }

@@ -109,7 +109,8 @@ void check_client_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_RESTORE:
     case FACT_APPLY:
     case FACT_CRASH:
-    case FACT_WIPE: break;
+    case FACT_WIPE:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }

@@ -233,8 +233,9 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
     case FACT_ANSWER:
     case FACT_READ:
     case FACT_SERVE:
-    case FACT_CRASH: break;
     case FACT_WIPE: forget_disk(k, c, fact->node); return;
+    case FACT_CRASH:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }

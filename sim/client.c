@@ -64,8 +64,9 @@ static bool find_target(struct cluster *c, uint32_t number, node_id *out) {
     return false;
 }
 
-static bool is_refused(struct cluster *c, struct client *client) {
-    if (!c->effects.refused) {
+/* A read is never refused in its step: it ends, served or not, as the effects tell. */
+static bool is_refused(struct cluster *c, struct client *client, enum node_event_type request) {
+    if (request == NODE_READ || !c->effects.refused) {
         client->is_named = false; /* It leads: whomever it names later is believed again. */
         client->turn = client->leader;
         return false;
@@ -98,7 +99,7 @@ static void propose_next(struct cluster *c) {
     node_id target;
     if (!find_target(c, 0, &target)) return;
     process_step(c, target, &propose);
-    is_refused(c, client);
+    is_refused(c, client, propose.type);
 }
 
 /* ---- clients with a session ---- */
@@ -167,7 +168,7 @@ static void ask(struct cluster *c, uint32_t number, node_id target) {
     if (request.type == NODE_READ) change_add(c, FACT_READ, 0)->u.read.handle = request.u.read;
     client->retry_us = c->clock_us + patience_us(c);
     process_step(c, target, &request);
-    if (is_refused(c, client)) client->retry_us = 0;
+    if (is_refused(c, client, request.type)) client->retry_us = 0;
 }
 
 static void pursue(struct cluster *c, uint32_t number) {

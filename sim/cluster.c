@@ -24,6 +24,7 @@ static size_t stride_of(size_t size) {
 struct cluster *cluster_new(const struct node_impl *impl) {
     struct cluster *c = calloc(1, sizeof *c);
     if (c == NULL) return NULL;
+    assert(impl->log_max >= 8 && impl->log_max <= NODE_LOG_MAX);
     c->impl = impl;
     c->stride = stride_of(impl->size);
     c->memory = aligned_alloc(64, c->stride * (NODE_MAX + 1));
@@ -192,6 +193,7 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
     c->choices = choices;
     c->clock_us = 0;
     c->steps = 0;
+    c->term_max = 0;
     c->events = 0;
     c->digest = 0;
     c->is_calm = false;

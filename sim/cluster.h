@@ -30,7 +30,15 @@ enum fact_type {
     FACT_READ,    /* A client begins the read `u.read.handle`; it is of no node. */
     FACT_SERVE,   /* It is served: `u.read.index` is what the state machine has applied. */
     FACT_CRASH, /* The life ends; of the pending writes some are kept, which the start will tell. */
-    FACT_WIPE   /* The disk of the node, which is down, is empty from here on. */
+    FACT_WIPE,  /* The disk of the node, which is down, is empty from here on. */
+    FACT_CONTRACT /* What the node answered breaks the rule of node.h that `u.breach` names. It is
+                   * not carried out from there on, and the run must end. */
+};
+
+/* The value of a field that node.h does not allow, and what it says of it instead. */
+struct contract_breach {
+    const char *field, *rule; /* Literals. */
+    uint64_t value;
 };
 
 struct fact {
@@ -39,6 +47,7 @@ struct fact {
     union {
         uint64_t write;
         struct promise promise;
+        struct contract_breach breach;
         struct {
             struct node_snapshot snapshot;
             bool is_whole; /* All bytes of that state have come, in order. */
@@ -155,6 +164,7 @@ struct cluster {
     struct cluster_place *place; /* Written at each call; borrowed; NULL: nobody looks. */
     uint64_t clock_us;           /* Never goes back. */
     uint64_t steps;              /* Steps of nodes. */
+    uint64_t term_max;           /* The highest term that any node has had. */
     uint64_t events;
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;

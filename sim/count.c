@@ -75,7 +75,7 @@ static void count_log(struct cluster *c, node_id id, const struct node_view *bef
     if (e->save_snapshot && !e->apply_snapshot) count(c, SOMETIMES_SNAPSHOT_TAKEN);
     if (after->role != NODE_LEADER || after->commit == before->commit) return;
     count(c, SOMETIMES_COMMIT);
-    if (e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
+    if (e->apply_to != 0 && e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
 }
 
 void count_step(struct cluster *c, node_id id, const struct node_view *before) {

@@ -11,6 +11,8 @@ struct packet {
     uint32_t next;  /* In the list of free or of held packets; 0: the last. */
     uint16_t size;
     node_id source, target;
+    bool has_promise;       /* What it promises is `promise`. */
+    struct promise promise; /* As asked when it was sent. */
     alignas(8) unsigned char bytes[NODE_PACKET_MAX];
 };
 

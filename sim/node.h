@@ -156,7 +156,9 @@ struct node_read {
     bool is_served, is_lease; /* By a lease. */
 };
 
-/* What the world does for the node, in the order of the fields; it may crash it between any two. */
+/* What the world does for the node, in the order of the fields; it may crash it between any two.
+ * Each call of start or step writes every flag, number and count, and what they announce. The
+ * batch arrives with undefined content, and what is not announced may stay so. */
 struct node_effects {
     /* 1. Save. A part of a snapshot, which is used when all of it is there. All else as one atomic
      * write: term, vote, snapshot, image and entries are read from the node. */
@@ -181,8 +183,8 @@ struct node_effects {
     uint64_t answer_from; /* Clients of the applied entries from here on wait here; 0: none. */
     uint32_t read_count;
     struct node_read reads[NODE_READS_MAX];
-    bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER. */
-    node_id leader; /* Then: whom to ask; 0: unknown. */
+    bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER; else undefined. */
+    node_id leader; /* If refused: whom to ask; 0: unknown. */
 
     alignas(16) unsigned char scratch[NODE_SCRATCH_MAX]; /* For packets under way. */
 };
@@ -236,7 +238,7 @@ struct node_impl {
     void (*image)(const void *node, struct node_image *out);
     /* REQUIRES: the node leads, and the peer is one of its members. */
     struct node_progress (*progress)(const void *node, node_id peer);
-    /* What a packet promises; false: nothing. */
+    /* What a packet promises; false: nothing. Fields that the type has no use for are undefined. */
     bool (*promise)(const void *bytes, size_t size, struct promise *out);
 };
 

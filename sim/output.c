@@ -140,8 +140,11 @@ static void finding_text(FILE *out, const struct finding *f, const struct output
     char outcome[64], text[OUTPUT_TEXT_MAX];
     output_outcome(f, true, outcome, sizeof outcome, text, sizeof text);
     fprintf(out, "\n%s", outcome);
-    if (f->result.violation.is_found)
-        fprintf(out, " (Raft %s)", check_table[f->result.violation.check].section);
+    if (f->result.violation.is_found) {
+        const char *section = check_table[f->result.violation.check].section;
+        bool is_of_paper = strcmp(section, "node.h") != 0;
+        fprintf(out, " (%s%s)", is_of_paper ? "Raft " : "", section);
+    }
     if (f->result.steps > 0) fprintf(out, " at step %" PRIu64, f->result.steps);
     fprintf(out, "\n  %s\n  %s, %u nodes, node %s, build %s\n", text, context->origin, f->nodes,
             context->node, context->build);

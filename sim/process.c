@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "client.h"
+#include "contract.h"
 #include "count.h"
 #include "hash.h"
 
@@ -44,16 +45,11 @@ static void travel(struct cluster *c, uint32_t slot) {
     assert(has_room);
 }
 
-static void note_promise(struct cluster *c, const struct packet *p) {
-    struct fact *fact = change_add(c, FACT_LEAVE, p->source);
-    if (!c->impl->promise(p->bytes, p->size, &fact->u.promise)) c->change.fact_count--;
-}
-
 /* The packet leaves the node: it may be lost, doubled or late. */
 static void leave(struct cluster *c, uint32_t slot) {
     const struct packet *p = network_packet(&c->network, slot);
     uint16_t link = choice_link(p->source, p->target);
-    note_promise(c, p);
+    if (p->has_promise) change_add(c, FACT_LEAVE, p->source)->u.promise = p->promise;
     bool is_cut = network_is_cut(&c->network, p->source, p->target);
     if (is_cut || choice_take(c->choices, CHOICE_LOSS, link, 2) != 0) {
         count(c, is_cut ? SOMETIMES_DROP_CUT : SOMETIMES_LOSS);
@@ -64,6 +60,7 @@ static void leave(struct cluster *c, uint32_t slot) {
     if (choice_take(c->choices, CHOICE_DUPLICATE, link, 2) == 0) return;
     uint32_t copy = network_put(&c->network, p->source, p->target, p->bytes, p->size);
     if (copy == 0) return;
+    network_packet(&c->network, copy)->has_promise = false; /* It has left once. */
     count(c, SOMETIMES_DUPLICATE);
     travel(c, copy);
 }
@@ -79,15 +76,35 @@ static void hold(struct cluster *c, node_id id, uint32_t slot, uint64_t after) {
     network_hold(&c->network, slot, after);
 }
 
-static void send(struct cluster *c, node_id id, const struct node_packet *p) {
-    assert(p->target >= 1 && p->target <= cluster_count(c) && p->target != id);
+/* Nothing of what broke the contract is carried out. */
+static void __attribute__((cold))
+note_breach(struct cluster *c, node_id id, const struct contract_breach *breach) {
+    change_add(c, FACT_CONTRACT, id)->u.breach = *breach;
+}
+
+/* False: what the node says of the packet's promise breaks the contract. */
+static bool ask_promise(struct cluster *c, node_id id, struct packet *p) {
+    p->has_promise = c->impl->promise(p->bytes, p->size, &p->promise);
+    struct contract_breach breach;
+    if (!p->has_promise || contract_promise(c, &p->promise, &breach)) return true;
+    note_breach(c, id, &breach);
+    return false;
+}
+
+/* False: the contract is broken. */
+static bool send(struct cluster *c, node_id id, const struct node_packet *p) {
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
     if (slot == 0) { /* The network is full. */
         count(c, SOMETIMES_LOSS);
-        return;
+        return true;
+    }
+    if (!ask_promise(c, id, network_packet(&c->network, slot))) {
+        network_free(&c->network, slot);
+        return false;
     }
     if (p->after > c->processes[id].durable) hold(c, id, slot, p->after);
     else leave(c, slot);
+    return true;
 }
 
 /* ---- writes ---- */
@@ -355,7 +372,7 @@ static void carry_out(struct cluster *c, node_id id) {
         bool is_first = i == 0 && e->write != 0;
         enum sometimes before = is_first ? SOMETIMES_CRASH_BEFORE_SEND : SOMETIMES_CRASH_MIDST_SEND;
         if (crashes(c, id, before)) return;
-        send(c, id, &e->packets[i]);
+        if (!send(c, id, &e->packets[i])) return;
     }
     if (e->timer != NODE_TIMER_KEEP) set_timer(c, id, e->timer);
     if (e->apply_snapshot || e->apply_to != 0) {
@@ -386,6 +403,21 @@ static void note_place(const struct cluster *c, uint64_t step, node_id id, uint8
     *c->place = (struct cluster_place){step, event, id, c->change.source};
 }
 
+/* A node that breaks the contract is shown as it was before: nobody sees what it may not answer. */
+static bool keeps_contract(struct cluster *c, node_id id, const struct node_event *event) {
+    struct process *p = &c->processes[id];
+    struct contract_breach breach;
+    bool is_kept =
+        event != NULL ? contract_step(c, id, event, &breach) : contract_start(c, id, &breach);
+    if (!is_kept) {
+        p->view = p->before;
+        note_breach(c, id, &breach);
+    } else if (p->view.term > c->term_max) {
+        c->term_max = p->view.term;
+    }
+    return is_kept;
+}
+
 void process_step(struct cluster *c, node_id id, struct node_event *event) {
     struct process *p = &c->processes[id];
     assert(p->is_alive);
@@ -400,6 +432,7 @@ void process_step(struct cluster *c, node_id id, struct node_event *event) {
     c->impl->step(cluster_node(c, id), event, &c->effects);
     c->impl->view(cluster_node(c, id), &p->view);
     c->steps++;
+    if (!keeps_contract(c, id, event)) return;
     change_add(c, FACT_STEP, id);
     count_step(c, id, change->before);
     carry_out(c, id);
@@ -437,9 +470,12 @@ void process_start(struct cluster *c, node_id id) {
     note_place(c, c->steps, id, CLUSTER_PLACE_START);
     c->impl->start(node, &config, disk, &c->effects);
     c->impl->view(node, &p->view);
+    if (!keeps_contract(c, id, NULL)) {
+        set_timer(c, id, NODE_TIMER_ELECTION);
+        return;
+    }
     find_members(c, id, cluster_view(c, id)->last);
     change_add(c, FACT_START, id);
-    assert(c->effects.write == 0 && c->effects.packet_count == 0);
     set_timer(c, id, c->effects.timer);
 }
 

@@ -16,6 +16,11 @@ struct log_shadow {
     history_id records[NODE_LOG_MAX]; /* By index modulo NODE_LOG_MAX. */
 };
 
+/* True for the entries of the log and for the last one that its snapshot covers. */
+static inline bool shadow_holds(const struct log_shadow *s, uint64_t index) {
+    return index >= s->base && index <= s->last;
+}
+/* REQUIRES: shadow_holds. */
 static inline history_id shadow_at(const struct log_shadow *s, uint64_t index) {
     return index == s->base ? s->base_record : s->records[index % NODE_LOG_MAX];
 }
