@@ -157,7 +157,7 @@ static void on_progress(void *context, const struct campaign *c, const struct ta
     struct watch *w = context;
     enum { LINE_SECONDS = 30 };
     if (!w->is_terminal && seconds < w->report_time) return;
-    w->report_time = seconds + LINE_SECONDS;
+    w->report_time = seconds + (double)LINE_SECONDS;
     uint64_t total = (c->last - c->first) / c->shards + 1;
     fprintf(stderr, "%s%" PRIu64, w->is_terminal ? "\r\033[K" : "", tally->runs);
     if (c->seconds > 0) fprintf(stderr, " runs, %.0f of %u s", seconds, c->seconds);

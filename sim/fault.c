@@ -38,7 +38,7 @@ static void partition(struct cluster *c) {
     network_partition(&c->network, shape, (node_id)cluster_count(c), first, second, side);
     static_assert((int)SOMETIMES_ONE_WAY - (int)SOMETIMES_HALVES == (int)NETWORK_ONE_WAY,
                   "the shapes stand in the same order");
-    c->counts[SOMETIMES_HALVES + shape]++;
+    c->counts[(int)SOMETIMES_HALVES + (int)shape]++;
 }
 
 static void heal(struct cluster *c) {
