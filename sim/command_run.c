@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "artefact.h"
-#include "build_id.h"
 #include "commands.h"
+#include "nodes.h"
 #include "worker.h"
 
 enum { ARTEFACTS_MAX = 100 }; /* A campaign that keeps going saves no more than that. */
@@ -107,7 +107,7 @@ static bool save(const struct watch *w, const struct finding *finding,
                  size_t size) {
     const struct options *o = w->options;
     struct artefact a = {.enabled = run->enabled, .config = run->config, .choices = *record};
-    snprintf(a.build, sizeof a.build, "%s", build_id);
+    snprintf(a.build, sizeof a.build, "%s", node_build_id(run->impl));
     snprintf(a.node, sizeof a.node, "%s", run->impl->name);
     origin_of(&o->campaign, finding->seed, a.origin, sizeof a.origin);
     output_outcome(finding, true, a.outcome, sizeof a.outcome, a.text, sizeof a.text);
@@ -131,8 +131,10 @@ static void on_finding(void *context, const struct campaign *c, const struct fin
     char path[4096], origin[96], again_text[512];
     origin_of(c, finding->seed, origin, sizeof origin);
     again_of(c, finding->seed, again_text, sizeof again_text);
-    struct output_context about = {
-        .node = c->impl->name, .build = build_id, .origin = origin, .again = again_text};
+    struct output_context about = {.node = c->impl->name,
+                                   .build = node_build_id(c->impl),
+                                   .origin = origin,
+                                   .again = again_text};
     struct finding shown = *finding;
     if (w->artefacts < ARTEFACTS_MAX) {
         w->artefacts++;
