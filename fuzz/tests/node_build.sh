@@ -1,5 +1,5 @@
 #!/bin/sh
-# build_id.sh RAFTSIM MUTANTS - the id in an artefact covers what its runs depend on, no more: raft/
+# node_build.sh RAFTSIM MUTANTS - the id in an artefact covers what its runs depend on, no more: raft/
 # and sim/ for every node, for a mutant also its patch, without the patch's head.
 set -eu
 raftsim=$1 table=$2/table.sh
