@@ -217,8 +217,9 @@ if command -v setsid >/dev/null; then
     setsid "$raftsim" "$@" --hang-after 1s >out 2>err &
     pid=$!
     sleep 0.2
-    kill -STOP -- "-$pid" && sleep 3
-    kill -CONT -- "-$pid"
+    kill -STOP "-$pid" || fail "a campaign cannot be stopped"
+    sleep 3
+    kill -CONT "-$pid"
     wait "$pid" || fail "a stopped campaign: exit $?, not 0"
     [ "$(digest out)" = "$(digest undisturbed)" ] || fail "a stopped campaign: another digest"
 else
