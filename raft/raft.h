@@ -227,6 +227,12 @@ struct raft_effects {
     struct raft_read reads[RAFT_READS_MAX + 1];
     enum raft_refusal refusal;
     raft_id leader; /* Also of RAFT_READ. 0: unknown. */
+    /* 6. Tell the operator: the storage of this peer has lost entries; 0: of none. To a message
+     * that this leader sent after the peer had acknowledged an entry, the peer has answered that it
+     * lacks that entry. It is told with every such answer, and changes nothing else: the leader
+     * still counts the peer's copy, and the peer gets no entries before it. Remove the peer, and
+     * add it under another id. Its vote may have been lost, too. */
+    raft_id lost_peer;
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -243,6 +249,8 @@ struct raft_progress {
     raft_index next;     /* The next entry to send. */
     raft_index match;    /* All entries up to here are durable on the peer and equal ours. */
     raft_index snapshot; /* Install: its index. */
+    uint64_t round;      /* Of the leader, when match rose last: what is sent in a later one is sent
+                          * after the acknowledgement. */
     uint64_t offset;     /* Install: of the chunk under way. */
     uint8_t flow;        /* enum raft_flow */
     bool is_paused;      /* Probe, install: a message is under way. */

@@ -183,6 +183,9 @@ struct node_effects {
     struct node_read reads[NODE_READS_MAX];
     bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER. */
     node_id leader; /* Then: whom to ask; 0: unknown. */
+    /* 6. Tell the operator. */
+    node_id lost_peer; /* This node, which leads, sees that the peer has lost what it acknowledged;
+                        * 0: it sees none. Nothing in the world follows from it. */
 
     alignas(16) unsigned char scratch[NODE_SCRATCH_MAX]; /* For packets under way. */
 };
