@@ -258,7 +258,17 @@ struct raft_progress {
                           * confirmed since then. */
 };
 
-/* The options of a node. */
+/* The options of a node. With pre-vote and check_quorum on all nodes, nodes that can reach each
+ * other and are a quorum make progress, also if some of them still hear from nodes outside. Without
+ * check_quorum, pre-vote alone may hang while a leader keeps its links to a minority only:
+ *   1. Five nodes, A to E; A leads. E is down, and A's link to B is all that A has left. B, C and D
+ *      reach each other: they are a quorum.
+ *   2. A appends a command, which only B gets. A and B are no quorum: it is never committed.
+ *   3. A's heartbeats go on. B's timer never runs out, and B never campaigns.
+ *   4. C and D ask for pre-votes. B's log is better than theirs: it refuses, and C and D are two of
+ *      five. Nobody's term rises, so that A does not step down. 3 and 4 go on for ever.
+ * With check_quorum, A steps down, since it hears from B alone; B's timer runs out, and B wins.
+ * Without pre-vote, the terms of C and D would reach A through B, and depose it. */
 struct raft_config {
     raft_id self;
     uint8_t batch_max;  /* 1..RAFT_BATCH_MAX: entries in a message. */
@@ -268,7 +278,7 @@ struct raft_config {
                          * down (D 6.2), and nobody votes while a leader is live (D 4.2.3). A leader
                          * whose disk completes no write for `patience` heartbeats, though one is
                          * pending, steps down, too, and starts no election before that write is
-                         * durable. Pre-vote is of little use without it. */
+                         * durable. Pre-vote may hang without it (above). */
     uint16_t window;    /* 1..: entries under way to a peer, before the first is confirmed. */
     uint32_t chunk_max; /* 1..: bytes in a chunk. */
     /* After a round that a quorum has answered, a leader serves reads for so long without asking (D
