@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "profile.h"
+#include "store.h"
+#include "text.h"
 
 static const char magic_run[] = "raftsim-run ";
 static const char magic_bytes[] = "raftsim-bytes ";
@@ -44,21 +48,62 @@ static void write_all(gzFile file, const struct artefact *a) {
     gzputs(file, "end\n");
 }
 
-bool artefact_save(const char *path, const struct artefact *a, struct artefact_error *error) {
-    assert(!a->is_bytes);
+/* All of it to the file, which stays open. False: errno tells why, or is 0. */
+static bool write_packed(int fd, const struct artefact *a) {
     errno = 0;
-    gzFile file = gzopen(path, "wb");
+    int copy = dup(fd);
+    gzFile file = copy >= 0 ? gzdopen(copy, "wb") : NULL;
     if (file == NULL) {
-        snprintf(error->text, sizeof error->text, "%s: %s", path, strerror(errno));
+        if (copy >= 0) close(copy);
         return false;
     }
     write_all(file, a);
     int status = Z_OK;
     gzerror(file, &status);
-    if (gzclose(file) == Z_OK && status == Z_OK) return true;
-    snprintf(error->text, sizeof error->text, "%s: %s", path,
-             errno != 0 ? strerror(errno) : "cannot be written");
-    remove(path); /* Half an artefact is none. */
+    return gzclose(file) == Z_OK && status == Z_OK;
+}
+
+bool artefact_save(const char *path, const struct artefact *a, struct artefact_error *error) {
+    assert(!a->is_bytes);
+    struct store s;
+    struct store_error why;
+    bool is_good = store_begin(&s, path, &why);
+    if (is_good && !write_packed(s.fd, a)) {
+        store_abandon(&s, errno, &why);
+        is_good = false;
+    } else if (is_good) {
+        is_good = store_commit(&s, &why);
+    }
+    if (!is_good) snprintf(error->text, sizeof error->text, "%s", why.text);
+    return is_good;
+}
+
+/* The file holds a run of the same command, even if another build gave another end to it. */
+static bool is_same_run(const char *path, const struct artefact *a) {
+    struct artefact other;
+    struct artefact_error error;
+    if (!artefact_load(path, &other, &error)) return false;
+    bool is_same = !other.is_bytes && strcmp(other.node, a->node) == 0 &&
+                   strcmp(other.origin, a->origin) == 0 && other.enabled == a->enabled &&
+                   memcmp(&other.config, &a->config, sizeof a->config) == 0;
+    artefact_free(&other);
+    return is_same;
+}
+
+bool artefact_path(const char *directory, const char *stem, const struct artefact *a, char *path,
+                   size_t size, struct artefact_error *error) {
+    enum { TRIES_MAX = 1000 };
+    for (int i = 1; i <= TRIES_MAX; i++) {
+        struct text t = text_begin(path, size);
+        text_add(&t, "%s/%s", directory, stem);
+        if (i > 1) text_add(&t, "-%d", i);
+        text_add(&t, ".run");
+        struct stat status;
+        if (t.is_cut) break;
+        if (lstat(path, &status) != 0 || is_same_run(path, a)) return true;
+    }
+    snprintf(error->text, sizeof error->text, "%.200s: no name is left for '%.80s'", directory,
+             stem);
     return false;
 }
 
@@ -324,25 +369,63 @@ size_t artefact_bytes_head(const uint8_t *bytes, size_t size, char *node, size_t
     return (size_t)(end - bytes) + 1;
 }
 
-/* The first byte says how many nodes, whether timed or any order, how large a batch is, and whether
- * there is an operator, with nodes to add. */
+/* Each byte of the head chooses one field of the configuration; what is missing counts as 0. */
+enum { HEAD_VALUES = 8 };
+struct head_field {
+    const char *name;
+    uint32_t values[HEAD_VALUES];
+};
+static const struct head_field head_fields[] = {
+    {"nodes", {3, 5, 4, 3, 2, 1, 6, 7}},
+    {"spares", {0, 1, 2, 3, 0, 1, 2, 3}},
+    {"reserve", {0, 0, 1, 1, 2, 2, 3, 3}},
+    {"slack", {0, UINT32_MAX, 20000, 1000, 200000, UINT32_MAX, 0, UINT32_MAX}},
+    {"batch-max", {1, 2, 4, 8, 1, 2, 4, 8}},
+    {"window", {32, 1, 2, 4, 8, 16, 64, 512}},
+    {"compact-after", {32, 1, 2, 4, 8, 16, 32, 32}},
+    {"chunk", {1000, 1, 10, 100, 500, 1000, 1000, 1000}},
+    {"snapshot", {1000, 10, 100, 2000, 3000, 1000, 1000, 1000}},
+    {"clients", {2, 0, 1, 3, 4, 8, 2, 2}},
+    {"operator", {0, 20000, 5000, 100000, 20000, 5000, 20000, 100000}},
+    {"client", {20000, 1000, 5000, 60000, 20000, 1000, 5000, 60000}},
+    {"fault", {20000, 5000, 50000, 100000, 20000, 5000, 50000, 100000}},
+    {"retry", {300000, 50000, 100000, 800000, 300000, 50000, 100000, 800000}},
+    {"delay-max", {300000, 20000, 2000000, 20000000, 300000, 20000, 2000000, 20000000}},
+    {"latency-max", {10000, 1000, 2000, 40000, 10000, 1000, 2000, 40000}},
+    {"hang-max", {1000000, 20000, 100000, 4000000, 1000000, 20000, 100000, 4000000}},
+    {"election-min", {150000, 150000, 200000, 150000, 150000, 150000, 200000, 150000}},
+    {"election-max", {300000, 400000, 600000, 250000, 300000, 400000, 600000, 250000}},
+    {"drift", {0, 100, 10, 50, 0, 100, 10, 50}},
+    {"pre-vote", {255, 0, 85, 240, 255, 0, 255, 0}},
+    {"check-quorum", {255, 0, 85, 240, 255, 255, 255, 0}},
+    {"lease", {0, 120000, 60000, 130000, 0, 0, 0, 0}},
+};
+enum { HEAD_SIZE = sizeof head_fields / sizeof head_fields[0] };
+
+static void apply_head(const uint8_t *bytes, size_t size, struct cluster_config *config) {
+    for (size_t i = 0; i < HEAD_SIZE; i++) {
+        const struct head_field *f = &head_fields[i];
+        uint8_t byte = i < size ? bytes[i] : 0;
+        config_set(config, config_find(f->name), f->values[byte % HEAD_VALUES]);
+    }
+    if (config->reserve > config->spares) config->reserve = config->spares;
+    if (config->check_quorum != CONFIG_OPTION_ALL) config->lease_us = 0;
+}
+
 size_t artefact_bytes_config(const uint8_t *bytes, size_t size, uint32_t log_max,
                              struct cluster_config *config) {
-    uint8_t first = size > 0 ? bytes[0] : 0;
     struct profile_request request = {
         .profile = PROFILE_CALM,
-        .nodes_min = 3 + first % 3,
-        .nodes_max = 3 + first % 3,
+        .nodes_min = 3,
+        .nodes_max = 3,
         .steps = 50 + (uint32_t)(size < 4096 ? size : 4096),
         .log_max = log_max,
     };
     struct choice_odds odds;
     profile_draw(&request, 0, config, &odds);
-    config->slack_us = first & 4 ? UINT32_MAX : first & 8 ? 20000 : 0;
-    config->batch_max = 1u << (first >> 4 & 3);
-    config->compact_after = first & 64 ? 2 : config->compact_after;
-    config->fault_us = 20000;
-    config->spares = first & 128 ? 2 : 0;
-    config->operator_us = first & 128 ? 20000 : 0;
-    return size > 0 ? 1 : 0;
+    uint32_t compact_max = config->compact_after;
+    apply_head(bytes, size, config);
+    if (config->compact_after > compact_max) config->compact_after = compact_max;
+    assert(config_problem(config) == NULL);
+    return size < HEAD_SIZE ? size : HEAD_SIZE;
 }

@@ -23,6 +23,12 @@ const char *finding_kind_name(enum finding_kind kind) {
     return names[kind];
 }
 
+const char *finding_name(const struct finding *finding) {
+    const struct violation *v = &finding->result.violation;
+    bool is_of_check = v->is_found && finding->kind != FINDING_NONDETERMINISTIC;
+    return is_of_check ? check_table[v->check].name : finding_kind_name(finding->kind);
+}
+
 volatile sig_atomic_t campaign_interrupted;
 
 static void interrupt(int signal_number) {
@@ -43,6 +49,7 @@ struct dispatcher {
     uint64_t next_seed;   /* Its first seed. */
     uint64_t chunk_seeds; /* Seeds in a chunk. */
     bool is_out_of_seeds;
+    uint32_t idle_deaths; /* Of workers that had nothing to do. */
     bool is_over; /* A finding ended it, or time, or Ctrl-C: what is not merged does not count. */
     double start_time, deadline, progress_time;
 };
@@ -70,14 +77,38 @@ static void next_chunk(struct dispatcher *d, struct chunk *chunk) {
     assert(!d->is_out_of_seeds);
     uint64_t left = (c->last - d->next_seed) / c->shards;
     uint64_t more = left < d->chunk_seeds - 1 ? left : d->chunk_seeds - 1;
-    chunk->number = d->next++;
-    chunk->first = d->next_seed;
+    chunk->begin = d->next_seed;
     chunk->last = d->next_seed + more * c->shards;
+    chunk->kills = 0;
+    d->is_out_of_seeds = left == more;
+    d->next_seed = chunk->last + c->shards;
+}
+
+static void restart_chunk(struct chunk *chunk) {
+    chunk->first = chunk->begin;
     chunk->is_done = false;
     chunk->tally = (struct tally){0};
     chunk->finding_count = 0;
-    d->is_out_of_seeds = left == more;
-    d->next_seed = chunk->last + c->shards;
+}
+
+/* Ends the chunk, and the campaign, before the first seed whose configuration is invalid with the
+ * overrides. False when nothing is left of it. */
+static bool fit_chunk(struct dispatcher *d, struct chunk *chunk) {
+    const struct campaign *c = d->campaign;
+    if (c->override_count == 0) return true;
+    for (uint64_t seed = chunk->begin; seed <= chunk->last; seed += c->shards) {
+        struct cluster_config config;
+        struct choices choices;
+        campaign_draw(c, seed, NULL, &config, &choices);
+        const char *problem = config_problem(&config);
+        if (problem == NULL) continue;
+        d->is_out_of_seeds = d->result->has_misfit = true;
+        d->result->misfit_seed = seed;
+        snprintf(d->result->misfit, sizeof d->result->misfit, "%s", problem);
+        chunk->last = seed - c->shards;
+        return seed != chunk->begin;
+    }
+    return true;
 }
 
 static void dispatch(struct dispatcher *d) {
@@ -86,6 +117,9 @@ static void dispatch(struct dispatcher *d) {
         if (w->is_busy || w->pid == 0) continue;
         if (d->is_out_of_seeds || d->next - d->merged >= d->window) return;
         next_chunk(d, &w->slot->chunk);
+        if (!fit_chunk(d, &w->slot->chunk)) return;
+        restart_chunk(&w->slot->chunk);
+        w->slot->chunk.number = d->next++;
         chunk_at(d, w->slot->chunk.number)->is_done = false;
         worker_command(w);
     }
@@ -141,36 +175,54 @@ static void finish_chunk(struct dispatcher *d, struct worker *w) {
     *chunk_at(d, w->slot->chunk.number) = w->slot->chunk;
 }
 
-/* The worker died or was killed: that is a finding of the seed it was at. Another worker goes on
- * with the seeds after it. */
-static void replace_worker(struct dispatcher *d, struct worker *w, enum finding_kind kind) {
+static void start_again(struct dispatcher *d, struct worker *w) {
+    if (!worker_start(w, d->campaign)) d->result->is_failed = d->is_over = true;
+}
+
+/* The seed that the worker was at is a finding; another worker goes on with the seeds after it. */
+static void note_death(struct dispatcher *d, struct worker *w, struct finding *finding) {
     const struct campaign *c = d->campaign;
     struct chunk *chunk = &w->slot->chunk;
-    bool was_busy = w->is_busy;
-    int status = worker_reap(w);
-    if (!was_busy || (WIFEXITED(status) && WEXITSTATUS(status) == 5)) {
-        d->result->is_failed = d->is_over = true;
-        return;
-    }
     struct choices choices;
     struct cluster_config config;
-    uint64_t seed = w->slot->seed;
-    campaign_draw(c, seed, NULL, &config, &choices);
-    chunk->findings[chunk->finding_count++] = (struct finding){
-        .seed = seed,
-        .kind = kind,
-        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-        .nodes = config.nodes,
-    };
+    campaign_draw(c, finding->seed, NULL, &config, &choices);
+    finding->nodes = config.nodes;
+    chunk->findings[chunk->finding_count++] = *finding;
     chunk->tally.runs++;
+    chunk->tally.steps += finding->result.steps;
     chunk->tally.failures++;
-    if (!worker_start(w, c)) d->result->is_failed = d->is_over = true;
-    if (seed == chunk->last || !c->keep_going || d->is_over) {
+    chunk->tally.steps_to_failure += finding->result.steps;
+    if (finding->seed == chunk->last || !c->keep_going || d->is_over) {
         chunk->is_done = true;
         finish_chunk(d, w);
         return;
     }
-    chunk->first = seed + c->shards;
+    chunk->first = finding->seed + c->shards;
+    worker_command(w);
+}
+
+/* The worker died or was killed. When the signal came from outside, all of its chunk is run again:
+ * the end may have come in the middle of a sum. */
+static void replace_worker(struct dispatcher *d, struct worker *w, enum finding_kind kind) {
+    enum { IDLE_DEATHS_MAX = 100 };
+    struct finding finding = {.seed = w->slot->seed, .kind = kind};
+    bool was_busy = w->is_busy, has_no_memory = w->slot->witness.has_no_memory;
+    int status = worker_reap(w);
+    witness_report(&w->slot->witness, kind == FINDING_HUNG ? 0 : status, &finding);
+    if (has_no_memory || (!was_busy && ++d->idle_deaths > IDLE_DEATHS_MAX)) {
+        d->result->is_failed = d->is_over = true;
+        return;
+    }
+    start_again(d, w);
+    if (d->is_over || !was_busy) return;
+    bool is_outside = finding_is_outside(finding.signal);
+    if (!is_outside || w->slot->chunk.kills++ >= CAMPAIGN_KILLS_MAX) {
+        note_death(d, w, &finding);
+        return;
+    }
+    d->result->kills++;
+    d->watcher->killed(d->watcher->context, finding.seed, finding.signal);
+    restart_chunk(&w->slot->chunk);
     worker_command(w);
 }
 
@@ -181,15 +233,12 @@ static void hear(struct dispatcher *d, struct worker *w) {
     else if (count == 0) replace_worker(d, w, FINDING_ABORTED);
 }
 
-static void watch_beat(struct dispatcher *d, struct worker *w, double now) {
-    uint64_t beat = atomic_load(&w->slot->beat);
-    if (!w->is_busy || beat != w->beat_seen) {
-        w->beat_seen = beat;
-        w->beat_time = now;
-    } else if (now - w->beat_time > d->campaign->hang_seconds) {
-        kill(w->pid, SIGKILL);
-        replace_worker(d, w, FINDING_HUNG);
-    }
+static void watch_beat(struct dispatcher *d, struct worker *w) {
+    if (!w->is_busy) return;
+    uint64_t beat = atomic_load(&w->slot->witness.beat);
+    if (!watchdog_look(&w->watchdog, w->pid, beat, d->campaign->hang_seconds)) return;
+    kill(w->pid, SIGKILL);
+    replace_worker(d, w, FINDING_HUNG);
 }
 
 static void show_progress(struct dispatcher *d, double now) {
@@ -209,7 +258,7 @@ static void wait_for_workers(struct dispatcher *d) {
     double now = clock_seconds();
     for (uint32_t i = 0; i < d->campaign->workers && !d->is_over; i++) {
         if (ready > 0 && fds[i].revents != 0) hear(d, &d->workers[i]);
-        else watch_beat(d, &d->workers[i], now);
+        else watch_beat(d, &d->workers[i]);
     }
     show_progress(d, now);
 }

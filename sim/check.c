@@ -10,6 +10,7 @@
 #include "shadow.h"
 
 const struct check check_table[CHECK_COUNT] = {
+    [CHECK_CONTRACT] = {"contract", "node.h", "what a node answers is what node.h allows"},
     [CHECK_ELECTION_SAFETY] = {"election-safety", "5.2", "at most one leader for a term, ever"},
     [CHECK_LEADER_APPEND_ONLY] = {"leader-append-only", "5.3",
                                   "a leader never changes or drops an entry of its own log"},
@@ -40,6 +41,10 @@ const struct check check_table[CHECK_COUNT] = {
     [CHECK_LINEARIZABLE_READS] = {"linearizable-reads", "D 6.4",
                                   "a read sees all that was shown to a client before it began"},
     [CHECK_SHADOW] = {"shadow", "5.3", "logs change only as the node's effects declare"},
+    [CHECK_TRANSFER] = {"transfer", "D 3.10",
+                        "only a leader hands over; when all is calm it succeeds, in the next term"},
+    [CHECK_STABILITY] = {"stability", "5.2",
+                         "once the cluster has settled and all is calm, its leader stays"},
     [CHECK_PROGRESS] = {"progress", "5.2",
                         "once faults end, the cluster elects, commits, converges"},
 };
@@ -63,6 +68,7 @@ size_t checks_size(void) { return sizeof(struct checks); }
 
 static void reset_node(struct node_shadow *n) {
     n->is_alive = false;
+    n->is_wiped = false;
     n->applied = 0;
     n->term = 0;
     n->vote = 0;
@@ -124,9 +130,18 @@ static void observe_step(struct checks *k, const struct cluster *c, const struct
     bool is_quiet = changes_nothing(c, change, id);
     if (!is_quiet) check_log_step(k, c, change, id);
     check_election_step(k, c, change->before, id);
+    check_goal_step(k, c, id);
     if (is_quiet) return;
     check_commit_step(k, c, change, id);
     check_config_step(k, c, change, id);
+}
+
+/* Of a node that does not keep to node.h nothing is known. */
+static void check_contract(struct checks *k, const struct cluster *c, const struct fact *fact) {
+    const struct contract_breach *b = &fact->u.breach;
+    check_fail(k, c, CHECK_CONTRACT, "n%u answers %s %llu; node.h says: %s", fact->node, b->field,
+               (ull)b->value, b->rule);
+    k->undecided = "a node that breaks the contract of node.h";
 }
 
 static void observe(struct checks *k, const struct cluster *c, const struct change *change,
@@ -149,7 +164,9 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
         check_log_start(k, c, fact->node);
         check_config_compare(k, c, fact->node);
         return;
+    case FACT_CONTRACT: check_contract(k, c, fact); return;
     case FACT_CRASH: k->nodes[fact->node].is_alive = false; return;
+    case FACT_WIPE: check_disk_fact(k, c, change, fact); return;
     }
     assert(false);
 }
@@ -195,6 +212,10 @@ static void describe_task(const struct checks *k, const struct cluster *c, node_
 }
 
 void checks_stalled(struct checks *k, const struct cluster *c) {
+    if (c->goal.stage == GOAL_HANDOVER) {
+        check_goal_late(k, c);
+        return;
+    }
     if (has_full_log(k, c)) {
         k->undecided = "a log is full of entries that no leader could commit";
         return;

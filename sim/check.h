@@ -11,6 +11,7 @@
 #include "cluster.h"
 
 enum check_id { /* Where two fire at the same step, the first of this order is reported. */
+                CHECK_CONTRACT,
                 CHECK_ELECTION_SAFETY,
                 CHECK_LEADER_APPEND_ONLY,
                 CHECK_LOG_MATCHING,
@@ -28,6 +29,8 @@ enum check_id { /* Where two fire at the same step, the first of this order is r
                 CHECK_EXACTLY_ONCE,
                 CHECK_LINEARIZABLE_READS,
                 CHECK_SHADOW,
+                CHECK_TRANSFER,
+                CHECK_STABILITY,
                 CHECK_PROGRESS,
                 CHECK_COUNT
 };
@@ -35,7 +38,7 @@ enum { CHECK_ALL = (1 << CHECK_COUNT) - 1 };
 
 struct check {
     const char *name;
-    const char *section; /* Of the paper. */
+    const char *section; /* Of the paper; or "node.h". */
     const char *holds;   /* When, in one sentence. */
 };
 extern const struct check check_table[CHECK_COUNT];

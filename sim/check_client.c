@@ -108,7 +108,9 @@ void check_client_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_LEAVE:
     case FACT_RESTORE:
     case FACT_APPLY:
-    case FACT_CRASH: break;
+    case FACT_CRASH:
+    case FACT_WIPE:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }

@@ -107,7 +107,7 @@ static bool is_quorum(const struct checks *k, node_id id, const struct node_view
                       uint64_t index, node_set set) {
     const struct log_shadow *log = &k->nodes[id].memory;
     if (node_is_quorum(shadow_members(k, id, log), set)) return true;
-    return before->last >= log->base && index <= before->last &&
+    return shadow_holds(log, before->last) && index <= before->last &&
            node_is_quorum(shadow_members_at(k, id, log, before->last), set);
 }
 
@@ -170,7 +170,8 @@ void check_commit_step(struct checks *k, const struct cluster *c, const struct c
                    (ull)before->commit, (ull)after->commit);
     /* It may have stepped down with it: "once it has committed the C_new log entry" (6). */
     bool has_led = before->role == NODE_LEADER && before->term == after->term;
-    if (has_led && after->commit > before->commit && after->commit <= after->last) {
+    bool is_held = shadow_holds(&k->nodes[id].memory, after->commit);
+    if (has_led && after->commit > before->commit && is_held) {
         check_quorum(k, c, id, before);
         extend_chain(k, c, id, after->commit, after->term);
         if (k->undecided != NULL) return;
@@ -262,7 +263,9 @@ void check_commit_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_LEAVE:
     case FACT_READ:
     case FACT_SERVE:
-    case FACT_CRASH: break;
+    case FACT_CRASH:
+    case FACT_WIPE:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }

@@ -81,6 +81,7 @@ static void check_outsider(struct checks *k, const struct cluster *c, node_id id
     const struct node_members *members = shadow_members(k, id, log);
     uint64_t index = record_of(k, shadow_at(log, log->last))->members_index;
     if ((members->voters | members->outgoing) >> id & 1) return;
+    if (!shadow_holds(log, view->commit)) return;
     bool is_ready = record_of(k, shadow_at(log, view->commit))->term == view->term;
     if (members->voters != 0 && (view->commit < index || !is_ready)) return;
     check_fail(k, c, CHECK_CONFIGURATION,

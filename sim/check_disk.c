@@ -198,6 +198,20 @@ static void check_recovery(struct checks *k, const struct cluster *c, node_id id
     n->pending = 0;
 }
 
+/* The disk is empty: the node knows no members until a leader tells it, as one that joins. What it
+ * had promised before still counts. */
+static void forget_disk(struct checks *k, const struct cluster *c, node_id id) {
+    struct node_shadow *n = &k->nodes[id];
+    n->is_wiped = true;
+    n->term = 0;
+    n->vote = 0;
+    n->snapshot = (struct node_snapshot){0};
+    n->pending = 0;
+    n->disk.base = n->disk.last = 0;
+    n->disk.base_record = HISTORY_ROOT;
+    check_durability_all(k, c);
+}
+
 void check_disk_compare(struct checks *k, const struct cluster *c, node_id id) {
     if (holds(k, id, &c->disks[id])) return;
     check_fail(k, c, CHECK_RECOVERY, "the disk of n%u is not what was synced", id);
@@ -219,7 +233,9 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
     case FACT_ANSWER:
     case FACT_READ:
     case FACT_SERVE:
-    case FACT_CRASH: break;
+    case FACT_WIPE: forget_disk(k, c, fact->node); return;
+    case FACT_CRASH:
+    case FACT_CONTRACT: break;
     }
     assert(false);
 }

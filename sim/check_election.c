@@ -75,6 +75,15 @@ void check_election_commit(struct checks *k, const struct cluster *c, node_id id
     }
 }
 
+/* The leader's peers are the members that it acts on: a leader that acts on another configuration
+ * than its log says need not know anything of the members of its log. */
+static bool is_peer(const struct checks *k, const struct cluster *c, node_id id, node_id peer) {
+    struct node_members acting;
+    if (!(node_members_all(shadow_members(k, id, &k->nodes[id].memory)) >> peer & 1)) return false;
+    c->impl->members(cluster_node_const(c, id), &acting);
+    return node_members_all(&acting) >> peer & 1;
+}
+
 /* What a leader knows of the peer whose packet it got. */
 static void check_progress(struct checks *k, const struct cluster *c, node_id id, node_id peer) {
     struct node_progress p = c->impl->progress(cluster_node_const(c, id), peer);
@@ -102,6 +111,5 @@ void check_election_step(struct checks *k, const struct cluster *c, const struct
         for (node_id peer = 1; peer <= k->node_count; peer++) k->nodes[id].match[peer] = 0;
     }
     node_id peer = c->change.source;
-    node_set peers = node_members_all(shadow_members(k, id, &k->nodes[id].memory));
-    if (peer != 0 && (peers >> peer & 1)) check_progress(k, c, id, peer);
+    if (peer != 0 && is_peer(k, c, id, peer)) check_progress(k, c, id, peer);
 }

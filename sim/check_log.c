@@ -86,12 +86,7 @@ static void rebase(struct checks *k, const struct cluster *c, node_id id,
 static void append(struct checks *k, const struct cluster *c, node_id id, uint64_t from,
                    uint64_t last) {
     struct log_shadow *log = &k->nodes[id].memory;
-    if (from <= log->base || from > log->last + 1) {
-        check_fail(k, c, CHECK_SHADOW, "n%u wrote its log from %llu on, which holds %llu..%llu", id,
-                   (ull)from, (ull)log->base + 1, (ull)log->last);
-        k->undecided = "a log with a hole";
-        return;
-    }
+    assert(from > log->base && from <= log->last + 1); /* The contract. */
     history_id parent = shadow_at(log, from - 1);
     for (uint64_t i = from; i <= last && k->undecided == NULL; i++) {
         struct node_entry entry = c->impl->entry(cluster_node_const(c, id), i);
@@ -110,11 +105,11 @@ void check_log_step(struct checks *k, const struct cluster *c, const struct chan
         check_append_only(k, c, change, id);
     if (e->save_snapshot) rebase(k, c, id, e);
     if (e->save_from != 0 && k->undecided == NULL) append(k, c, id, e->save_from, after->last);
-    if (after->last != log->last || after->snapshot.index != log->base)
-        check_fail(k, c, CHECK_SHADOW,
-                   "n%u holds %llu..%llu, but by what it declared its log is %llu..%llu", id,
-                   (ull)after->snapshot.index + 1, (ull)after->last, (ull)log->base + 1,
-                   (ull)log->last);
+    if (after->last == log->last && after->snapshot.index == log->base) return;
+    check_fail(
+        k, c, CHECK_SHADOW, "n%u holds %llu..%llu, but by what it declared its log is %llu..%llu",
+        id, (ull)after->snapshot.index + 1, (ull)after->last, (ull)log->base + 1, (ull)log->last);
+    k->undecided = "a log that is not what its node declared";
 }
 
 /* Its memory starts as what its disk holds. */
@@ -144,6 +139,7 @@ void check_log_compare(struct checks *k, const struct cluster *c, node_id id) {
     const struct node_view *view = cluster_view(c, id);
     uint64_t state = log->base == 0 ? 0 : chain_at(k, log->base)->state;
     bool is_same = view->snapshot.index == log->base && view->last == log->last &&
+                   view->last_term == record_of(k, shadow_at(log, log->last))->term &&
                    view->snapshot.state == state &&
                    view->snapshot.term == record_of(k, log->base_record)->term;
     for (uint64_t i = log->base + 1; is_same && i <= log->last; i++) {
@@ -153,8 +149,8 @@ void check_log_compare(struct checks *k, const struct cluster *c, node_id id) {
     struct node_image image;
     c->impl->image(cluster_node_const(c, id), &image);
     is_same = is_same && same_members(&image.members, shadow_members_at(k, id, log, log->base));
-    if (!is_same)
-        check_fail(k, c, CHECK_SHADOW,
-                   "n%u has a log that differs from what it declared (%llu..%llu)", id,
-                   (ull)log->base + 1, (ull)log->last);
+    if (is_same) return;
+    check_fail(k, c, CHECK_SHADOW, "n%u has a log that differs from what it declared (%llu..%llu)",
+               id, (ull)log->base + 1, (ull)log->last);
+    k->undecided = "a log that is not what its node declared";
 }

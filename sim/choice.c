@@ -32,6 +32,19 @@ static const char *const label_names[CHOICE_LABEL_COUNT] = {
     [CHOICE_TRANSFER] = "transfer",
     [CHOICE_DRIFT] = "drift",
     [CHOICE_CORE] = "core",
+    [CHOICE_OUTSIDE] = "outside",
+    [CHOICE_OUTSIDE_LINK] = "outside-link",
+    [CHOICE_STAY] = "stay",
+    [CHOICE_HANDOVER] = "handover",
+    [CHOICE_VICTIM] = "victim",
+    [CHOICE_MOMENT] = "moment",
+    [CHOICE_LATE] = "late",
+    [CHOICE_HANG] = "hang",
+    [CHOICE_HANG_TIME] = "hang-time",
+    [CHOICE_STOP] = "stop",
+    [CHOICE_RENEW] = "renew",
+    [CHOICE_WIPE] = "wipe",
+    [CHOICE_CLIENT_STAY] = "client-stay",
 };
 
 const char *choice_label_name(enum choice_label label) {
@@ -69,7 +82,7 @@ void choices_random(struct choices *c, uint64_t seed, const struct choice_odds *
     c->u.random.odds = *odds;
     if (record != NULL) return;
     for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++)
-        if (odds->odds[i] == CHOICE_NEVER) c->dull |= 1u << i;
+        if (odds->odds[i] == CHOICE_NEVER) c->dull |= (uint64_t)1 << i;
 }
 
 static uint32_t next_replay(struct choices *c, enum choice_label label, uint16_t subject,
@@ -105,7 +118,13 @@ static bool is_fault(enum choice_label label) {
     case CHOICE_CLIENT_FORGET:
     case CHOICE_CHANGE:
     case CHOICE_OPERATOR_TARGET:
-    case CHOICE_TRANSFER: return true;
+    case CHOICE_TRANSFER:
+    case CHOICE_MOMENT:
+    case CHOICE_LATE:
+    case CHOICE_HANG:
+    case CHOICE_STOP:
+    case CHOICE_RENEW:
+    case CHOICE_WIPE: return true;
     case CHOICE_EVENT:
     case CHOICE_LATENCY:
     case CHOICE_TIMEOUT:
@@ -120,6 +139,13 @@ static bool is_fault(enum choice_label label) {
     case CHOICE_CHANGE_NODE:
     case CHOICE_DRIFT:
     case CHOICE_CORE:
+    case CHOICE_OUTSIDE:
+    case CHOICE_OUTSIDE_LINK:
+    case CHOICE_STAY:
+    case CHOICE_HANDOVER:
+    case CHOICE_VICTIM:
+    case CHOICE_HANG_TIME:
+    case CHOICE_CLIENT_STAY:
     case CHOICE_LABEL_COUNT: return false;
     }
     assert(false);

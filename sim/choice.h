@@ -39,6 +39,19 @@ enum choice_label {
     CHOICE_TRANSFER,        /* To which node the operator wants the leader to hand over (none). */
     CHOICE_DRIFT,           /* Per mille that a node's clock is slow (0). */
     CHOICE_CORE,            /* 1: the node stays outside the core of the calm phase. */
+    CHOICE_OUTSIDE,         /* How a node outside the core goes on (cut off from all). */
+    CHOICE_OUTSIDE_LINK,    /* The node of the core to which it keeps a link. */
+    CHOICE_STAY,            /* 1: once the core has settled, the leader must stay. */
+    CHOICE_HANDOVER,        /* The voter to which the leader must then hand over (none). */
+    CHOICE_VICTIM,          /* 1: the fault hits the newest leader (the node that was chosen). */
+    CHOICE_MOMENT,          /* What goes wrong at a critical moment (nothing). */
+    CHOICE_LATE,            /* 1: packets long in flight to a new leader arrive now. */
+    CHOICE_HANG,            /* Which node's disk hangs (none). */
+    CHOICE_HANG_TIME,       /* Microseconds (1). */
+    CHOICE_STOP,            /* Which node stops for good (none). */
+    CHOICE_RENEW,           /* 1: a removed machine comes back, wiped, under a new id. */
+    CHOICE_WIPE,            /* 1: the crash takes the disk with it. */
+    CHOICE_CLIENT_STAY,     /* 1: the client asks the same node again. */
     CHOICE_LABEL_COUNT
 };
 
@@ -68,12 +81,12 @@ struct choice_odds {
 
 enum { CHOICE_ALL_DEPTH_MAX = 64 };
 
-static_assert((int)CHOICE_LABEL_COUNT <= 32, "a set of labels is one word");
+static_assert((int)CHOICE_LABEL_COUNT <= 64, "a set of labels is one word");
 
 /* A source of answers. All are plain values; what they point to must outlive them. */
 struct choices {
     uint32_t (*next)(struct choices *, enum choice_label, uint16_t subject, uint32_t bound);
-    uint32_t dull;     /* Bit i: the answer to label i is 0, and the source is not asked. */
+    uint64_t dull;     /* Bit i: the answer to label i is 0, and the source is not asked. */
     bool is_exhausted; /* Replay, bytes, all: the source has run out; its answers are 0. */
     bool has_diverged; /* Replay: the run asked for something else than what was recorded. */
     struct choice_list *record; /* Where to note each choice; NULL: nowhere. */
@@ -98,7 +111,7 @@ struct choices {
 };
 
 /* From here on every answer is 0. */
-static inline void choice_calm(struct choices *c) { c->dull = UINT32_MAX; }
+static inline void choice_calm(struct choices *c) { c->dull = UINT64_MAX; }
 
 /* Answers in [0, bound). A choice with one answer is none: it is neither asked nor recorded. */
 static inline uint32_t choice_take(struct choices *c, enum choice_label label, uint16_t subject,

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "calm.h"
 #include "process.h"
 
 static bool supports(const struct cluster *c, enum node_support feature) {
@@ -34,9 +35,16 @@ static node_id after(const struct cluster *c, node_id id) {
     return (node_id)(id % cluster_count(c) + 1);
 }
 
+/* It trusts the node that it knows to lead, whatever that one says, and asks it again. */
+static bool stays(struct cluster *c, const struct client *client) {
+    uint16_t number = (uint16_t)(client - c->clients);
+    return choice_take(c->choices, CHOICE_CLIENT_STAY, number, 2) != 0;
+}
+
 /* The node that was asked names the leader, or nobody. Two that name each other would be asked for
  * ever: when one that was named names another, it is the turn of the next node. */
 static void follow(struct cluster *c, struct client *client, node_id named) {
+    if (stays(c, client)) return;
     client->is_named = !client->is_named && named >= 1 && named <= cluster_count(c);
     client->leader = client->is_named ? named : after(c, client->turn);
 }
@@ -56,8 +64,9 @@ static bool find_target(struct cluster *c, uint32_t number, node_id *out) {
     return false;
 }
 
-static bool is_refused(struct cluster *c, struct client *client) {
-    if (!c->effects.refused) {
+/* A read is never refused in its step: it ends, served or not, as the effects tell. */
+static bool is_refused(struct cluster *c, struct client *client, enum node_event_type request) {
+    if (request == NODE_READ || !c->effects.refused) {
         client->is_named = false; /* It leads: whomever it names later is believed again. */
         client->turn = client->leader;
         return false;
@@ -90,7 +99,7 @@ static void propose_next(struct cluster *c) {
     node_id target;
     if (!find_target(c, 0, &target)) return;
     process_step(c, target, &propose);
-    is_refused(c, client);
+    is_refused(c, client, propose.type);
 }
 
 /* ---- clients with a session ---- */
@@ -159,7 +168,7 @@ static void ask(struct cluster *c, uint32_t number, node_id target) {
     if (request.type == NODE_READ) change_add(c, FACT_READ, 0)->u.read.handle = request.u.read;
     client->retry_us = c->clock_us + patience_us(c);
     process_step(c, target, &request);
-    if (is_refused(c, client)) client->retry_us = 0;
+    if (is_refused(c, client, request.type)) client->retry_us = 0;
 }
 
 static void pursue(struct cluster *c, uint32_t number) {
@@ -232,7 +241,8 @@ static void schedule(struct cluster *c, uint32_t number, uint64_t more_us) {
 /* Where nobody leads, it is of no use to ask again at once. */
 void client_occasion(struct cluster *c, uint32_t number) {
     enum { PATIENCE = 7 };
-    if (!is_done(c, number)) {
+    bool is_asked = number == 0 && c->is_calm && calm_needs_proposal(c);
+    if (!is_done(c, number) || is_asked) {
         if (number == 0) propose_next(c);
         else pursue(c, number);
     }

@@ -8,7 +8,9 @@
 #include "calm.h"
 #include "client.h"
 #include "fault.h"
+#include "goal.h"
 #include "hash.h"
+#include "moment.h"
 #include "operator.h"
 #include "process.h"
 
@@ -22,6 +24,7 @@ static size_t stride_of(size_t size) {
 struct cluster *cluster_new(const struct node_impl *impl) {
     struct cluster *c = calloc(1, sizeof *c);
     if (c == NULL) return NULL;
+    assert(impl->log_max >= 8 && impl->log_max <= NODE_LOG_MAX);
     c->impl = impl;
     c->stride = stride_of(impl->size);
     c->memory = aligned_alloc(64, c->stride * (NODE_MAX + 1));
@@ -74,6 +77,16 @@ static void compact(struct cluster *c, node_id id) {
     process_step(c, id, &event);
 }
 
+/* In the calm phase the operator asks only for what is a goal of it. */
+static void attend_operator(struct cluster *c) {
+    if (c->is_calm) {
+        goal_occasion(c);
+        return;
+    }
+    operator_occasion(c);
+    process_schedule(c, 0, EVENT_OPERATOR, c->config.operator_us);
+}
+
 static void happen(struct cluster *c, struct event event) {
     node_id id = event_node(event);
     switch (event_type(event)) {
@@ -83,10 +96,7 @@ static void happen(struct cluster *c, struct event event) {
     case EVENT_RESTART: process_start(c, id); return;
     case EVENT_COMPACT: compact(c, id); return;
     case EVENT_CLIENT: client_occasion(c, event.item); return;
-    case EVENT_OPERATOR:
-        operator_occasion(c);
-        process_schedule(c, 0, EVENT_OPERATOR, c->config.operator_us);
-        return;
+    case EVENT_OPERATOR: attend_operator(c); return;
     case EVENT_FAULT:
         fault_occasion(c);
         process_schedule(c, 0, EVENT_FAULT, c->config.fault_us);
@@ -134,6 +144,17 @@ static void attend_leader(struct cluster *c) {
         process_reschedule(c, 0, EVENT_OPERATOR, 0);
 }
 
+/* A paused process gets the event when it wakes up. One that never does loses it. */
+static void postpone(struct cluster *c, struct event event) {
+    event.due_us = c->processes[event_node(event)].resume_us;
+    if (event.due_us == UINT64_MAX) {
+        if (event_type(event) == EVENT_PACKET) network_free(&c->network, event.item);
+        return;
+    }
+    bool has_room = queue_push(&c->queue, event);
+    assert(has_room);
+}
+
 const struct change *cluster_step(struct cluster *c) {
     uint32_t within = queue_within(&c->queue, c->config.slack_us);
     assert(within > 0);
@@ -141,17 +162,25 @@ const struct change *cluster_step(struct cluster *c) {
     if (event.due_us > c->clock_us) c->clock_us = event.due_us;
     c->events++;
     begin_change(c, event_node(event));
-    struct process *p = &c->processes[event_node(event)];
-    if (event_node(event) != 0 && p->resume_us > c->clock_us) {
-        event.due_us = p->resume_us; /* A paused process gets it when it wakes up. */
-        bool has_room = queue_push(&c->queue, event);
-        assert(has_room);
+    if (event_node(event) != 0 && c->processes[event_node(event)].resume_us > c->clock_us) {
+        postpone(c, event);
         return &c->change;
     }
     happen(c, event);
     attend_leader(c);
+    if (!c->is_calm) moment_attend(c, event_type(event));
     record(c, event);
     return &c->change;
+}
+
+node_id cluster_leader(const struct cluster *c, node_set among) {
+    node_id leader = 0;
+    for (node_set rest = among & cluster_ids(c); rest != 0; rest &= rest - 1) {
+        node_id id = (node_id)__builtin_ctzll(rest);
+        if (!c->processes[id].is_alive || cluster_view(c, id)->role != NODE_LEADER) continue;
+        if (leader == 0 || cluster_view(c, id)->term > cluster_view(c, leader)->term) leader = id;
+    }
+    return leader;
 }
 
 /* ---- the phases ---- */
@@ -164,10 +193,15 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
     c->choices = choices;
     c->clock_us = 0;
     c->steps = 0;
+    c->term_max = 0;
     c->events = 0;
     c->digest = 0;
     c->is_calm = false;
+    c->has_changed = false;
     c->core = cluster_ids(c);
+    c->reach = c->core;
+    c->gone = 0;
+    c->goal = (struct goal){0};
     c->operator_tries = 0;
     memset(c->counts, 0, sizeof c->counts);
     queue_clear(&c->queue);
@@ -177,7 +211,9 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
         if (id <= config->nodes) disk_bootstrap(&c->disks[id], cluster_voters(c));
         else disk_clear(&c->disks[id]);
         c->slowness[id] = choice_take(c->choices, CHOICE_DRIFT, id, config->drift + 1);
-        process_start(c, id);
+        c->processes[id] = (struct process){0};
+        if (id > cluster_count(c) - config->reserve) c->gone |= node_bit(id);
+        else process_start(c, id);
     }
     client_begin(c);
     process_schedule(c, 0, EVENT_FAULT, config->fault_us);

@@ -29,7 +29,16 @@ enum fact_type {
     FACT_ANSWER,  /* The client of `u.applied` is told what became of it. */
     FACT_READ,    /* A client begins the read `u.read.handle`; it is of no node. */
     FACT_SERVE,   /* It is served: `u.read.index` is what the state machine has applied. */
-    FACT_CRASH /* The life ends; of the pending writes some are kept, which the start will tell. */
+    FACT_CRASH, /* The life ends; of the pending writes some are kept, which the start will tell. */
+    FACT_WIPE,  /* The disk of the node, which is down, is empty from here on. */
+    FACT_CONTRACT /* What the node answered breaks the rule of node.h that `u.breach` names. It is
+                   * not carried out from there on, and the run must end. */
+};
+
+/* The value of a field that node.h does not allow, and what it says of it instead. */
+struct contract_breach {
+    const char *field, *rule; /* Literals. */
+    uint64_t value;
 };
 
 struct fact {
@@ -38,6 +47,7 @@ struct fact {
     union {
         uint64_t write;
         struct promise promise;
+        struct contract_breach breach;
         struct {
             struct node_snapshot snapshot;
             bool is_whole; /* All bytes of that state have come, in order. */
@@ -88,11 +98,13 @@ struct process {
     bool is_alive, is_syncing, is_compacting;
     bool has_memory; /* What the last life allocated is given back when the next one starts. */
     uint32_t crash_before;  /* In its next step, before this effect, counted from 1; 0: no crash. */
-    uint64_t resume_us;     /* Paused until then. */
+    uint64_t resume_us;     /* Paused until then; UINT64_MAX: for ever. */
+    uint64_t hung_us;       /* The disk completes no sync until then; UINT64_MAX: for ever. */
     uint64_t durable;       /* The newest durable write of this life. */
     uint64_t applied;       /* Last entry that the state machine has applied. */
     uint64_t state;         /* The state machine: a hash over what it has applied. */
     uint64_t members_index; /* The last configuration of its log; up to the snapshot's: none. */
+    node_set members_before; /* All nodes of the one before it. */
     /* The chunks of a snapshot that have come, in order from the first one on. */
     struct {
         uint64_t state, size, bytes;
@@ -116,16 +128,51 @@ struct client {
     bool has_written, has_read; /* In the calm phase. */
 };
 
+/* What the calm phase must reach, one goal after the other. */
+enum goal_stage {
+    GOAL_SETTLE,   /* The core settles: cluster_is_settled(). */
+    GOAL_STAY,     /* The leader stays, and nobody campaigns, until `due_us`. */
+    GOAL_HANDOVER, /* The leader hands over to `target` by `due_us`, once it was asked. */
+    GOAL_REACHED
+};
+
+struct goal {
+    enum goal_stage stage;
+    bool has_stay, has_handover; /* These stages come after settling; chosen once for a run. */
+    bool has_settled;            /* Once at least: a quiet time runs until `quiet_us`. */
+    bool is_asked, is_refused;   /* Handover: the leader was asked; it refused. */
+    uint64_t quiet_us; /* When the quiet time ends. */
+    uint64_t due_us;   /* The stage must be reached, or its watch ends. */
+    uint64_t term;     /* Stay, handover: of the leader that the core has settled on. */
+    node_id leader, target;
+};
+
+/* The call of a node that is under way, or the last one: what is known of a run when its process is
+ * gone. */
+struct cluster_place {
+    uint64_t step;  /* Number of the step, from 1; of a start, that of the step before it. */
+    uint8_t event;  /* enum node_event_type, or CLUSTER_PLACE_START. */
+    node_id node;   /* 0: no node was called yet. */
+    node_id source; /* Of a packet; 0: no packet. */
+};
+enum { CLUSTER_PLACE_START = NODE_COMPACT + 1 };
+
 struct cluster {
     const struct node_impl *impl;
     struct cluster_config config;
-    struct choices *choices; /* Borrowed from reset to reset. */
-    uint64_t clock_us;       /* Never goes back. */
-    uint64_t steps;          /* Steps of nodes. */
+    struct choices *choices;     /* Borrowed from reset to reset. */
+    struct cluster_place *place; /* Written at each call; borrowed; NULL: nobody looks. */
+    uint64_t clock_us;           /* Never goes back. */
+    uint64_t steps;              /* Steps of nodes. */
+    uint64_t term_max;           /* The highest term that any node has had. */
     uint64_t events;
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;
-    node_set core; /* In the calm phase: the nodes that must make progress. */
+    bool has_changed; /* A configuration was appended to some log. */
+    node_set core;  /* In the calm phase: the nodes that must make progress. */
+    node_set reach; /* The nodes that requests of clients reach. */
+    node_set gone;  /* Nodes that are down and do not restart. */
+    struct goal goal;
     struct client clients[CONFIG_CLIENTS_MAX + 1];
     struct node_event operator_wish; /* The change that the operator asks for. */
     uint32_t operator_tries;         /* So often still, until it is accepted; 0: it has no wish. */
@@ -155,13 +202,20 @@ const struct change *cluster_reset(struct cluster *c, const struct cluster_confi
 const struct change *cluster_step(struct cluster *c);
 
 /* Ends the faults: links heal, processes resume and restart, and every choice is 0 from here on.
- * Some nodes, which are chosen, stay cut off: the others, the core, hold a quorum of every
- * configuration that is still in any log. */
+ * Some nodes, which are chosen, stay outside: the others, the core, hold a quorum of every
+ * configuration that is still in any log. A node outside is cut off from all; or, with pre-vote and
+ * check-quorum everywhere, it keeps a link to one node of the core; or, with check-quorum
+ * everywhere, it keeps its links, but its disk hangs for ever. */
 void cluster_calm(struct cluster *c);
+/* After a step of the calm phase: goes on to the next goal if this one is reached. */
+void cluster_attend_goal(struct cluster *c);
 /* True when the core has done what it must once faults end: it has a leader, of whose configuration
  * all members in the core have the same log, committed and applied to the end; no change and no
  * transfer is under way; and every client has got what it wanted. */
 bool cluster_is_settled(const struct cluster *c);
+
+/* The live leader of the newest term among those nodes; 0: none of them leads. */
+node_id cluster_leader(const struct cluster *c, node_set among);
 
 static inline void *cluster_node(struct cluster *c, node_id id) {
     return c->memory + c->stride * id;

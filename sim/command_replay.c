@@ -43,8 +43,11 @@ static enum exit_code differs(const struct options *o, const struct artefact *a,
 
 static void show(const struct options *o, const struct artefact *a, const struct finding *finding,
                  bool has_finding) {
-    struct output_context about = {
-        .node = a->node, .build = build_id, .origin = a->origin, .artefact = o->file};
+    struct output_context about = {.node = a->node,
+                                   .build = build_id,
+                                   .origin = a->origin,
+                                   .program = o->program,
+                                   .artefact = o->file};
     if (has_finding) output_finding(stdout, o->format, finding, &about);
     else if (o->format == OUTPUT_TEXT)
         printf("held: %" PRIu64 " steps, digest %016" PRIx64 "\n", finding->result.steps,
@@ -69,11 +72,14 @@ static enum exit_code replay(const struct options *o, const struct artefact *a) 
     prepare(a, impl, &run);
     struct finding finding;
     bool has_finding;
-    if (!campaign_guarded(&run, &finding, &has_finding)) {
+    bool is_done = o->no_fork ? campaign_unguarded(&run, &finding, &has_finding)
+                              : campaign_guarded(&run, &finding, &has_finding);
+    if (!is_done) {
         fprintf(stderr, "raftsim: no process or no memory\n");
         return EXIT_INTERNAL;
     }
-    char outcome[64], text[256];
+    if (finding.kills > 0) fprintf(stderr, "raftsim: killed from outside; it was run again\n");
+    char outcome[64], text[OUTPUT_TEXT_MAX];
     output_outcome(&finding, has_finding, outcome, sizeof outcome, text, sizeof text);
     if (!a->is_bytes && !is_same(a, &finding, outcome)) return differs(o, a, &finding, outcome);
     show(o, a, &finding, has_finding);

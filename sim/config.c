@@ -39,6 +39,9 @@ const struct config_field config_fields[CONFIG_FIELD_COUNT] = {
     FIELD("check-quorum", check_quorum, 0, CONFIG_OPTION_ALL, "likewise"),
     FIELD("drift", drift, 0, DRIFT_MAX, "per mille by which a node's clock may be slow"),
     FIELD("lease", lease_us, 0, TIME_MAX_US, "us; 0: no lease reads"),
+    FIELD("hang-max", hang_us_max, 0, TIME_MAX_US, "us until a disk that hangs goes on"),
+    FIELD("reserve", reserve, 0, 56, "spares that run only when a removed machine comes back"),
+    FIELD("wipe-same-id", wipe_same_id, 0, 1, "1: a wiped node keeps its id (Raft forbids it)"),
 };
 
 static uint32_t *field_at(struct cluster_config *config, const struct config_field *field) {
@@ -75,6 +78,7 @@ const char *config_problem(const struct cluster_config *config) {
         return "election-min is not below election-max";
     if (config->nodes + config->spares > CONFIG_NODES_MAX)
         return "nodes and spares are more than 63";
+    if (config->reserve > config->spares) return "reserve is above spares";
     if (config->lease_us == 0) return NULL;
     if (config->check_quorum != CONFIG_OPTION_ALL) return "lease needs check-quorum on all nodes";
     /* A tenth is left for clocks that differ (D 6.4.1). */

@@ -32,6 +32,11 @@ struct cluster_config {
     uint32_t check_quorum; /* Likewise. */
     uint32_t drift;        /* Per mille by which a node's clock, and its timers, may be slow. */
     uint32_t lease_us;     /* 0: no lease reads. */
+    uint32_t hang_us_max;  /* Until a disk that hangs goes on. */
+    uint32_t reserve;      /* The last of the spares, which do not run at first: a machine whose node
+                            * was removed comes back under one of their ids. */
+    uint32_t wipe_same_id; /* 1: it comes back under its old id, and crashes may wipe disks. Raft
+                            * forbids both. */
 };
 
 struct config_field {
@@ -41,7 +46,7 @@ struct config_field {
     const char *help;
 };
 enum {
-    CONFIG_FIELD_COUNT = 28,
+    CONFIG_FIELD_COUNT = 31,
     CONFIG_NODES_MAX = 63,
     CONFIG_CLIENTS_MAX = 8,
     CONFIG_OPTION_ALL = 255 /* All nodes have it. */

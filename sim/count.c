@@ -5,22 +5,13 @@ static void count(struct cluster *c, enum sometimes event) { c->counts[event]++;
 
 /* ---- configurations ---- */
 
-/* The configuration before the one that is being appended is a joint one. */
-static bool leaves_joint(struct cluster *c, node_id id) {
-    uint64_t index = c->processes[id].members_index;
-    if (index > cluster_view(c, id)->snapshot.index)
-        return c->impl->entry(cluster_node(c, id), index).members.outgoing != 0;
-    struct node_image image;
-    c->impl->image(cluster_node(c, id), &image);
-    return image.members.outgoing != 0;
-}
-
-void count_members(struct cluster *c, node_id id, const struct node_members *m) {
+void count_members(struct cluster *c, node_id id, const struct node_members *before,
+                   const struct node_members *m) {
     if (m->learners != 0) count(c, SOMETIMES_LEARNER);
     if (cluster_view(c, id)->role != NODE_LEADER) return;
     count(c, SOMETIMES_CHANGE);
     if (m->outgoing != 0) count(c, SOMETIMES_CHANGE_JOINT);
-    else if (leaves_joint(c, id)) count(c, SOMETIMES_JOINT_LEFT);
+    else if (before->outgoing != 0) count(c, SOMETIMES_JOINT_LEFT);
     if (!((m->voters | m->outgoing) >> id & 1)) count(c, SOMETIMES_LEADER_REMOVED);
 }
 
@@ -84,7 +75,7 @@ static void count_log(struct cluster *c, node_id id, const struct node_view *bef
     if (e->save_snapshot && !e->apply_snapshot) count(c, SOMETIMES_SNAPSHOT_TAKEN);
     if (after->role != NODE_LEADER || after->commit == before->commit) return;
     count(c, SOMETIMES_COMMIT);
-    if (e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
+    if (e->apply_to != 0 && e->answer_from != e->apply_from) count(c, SOMETIMES_OLD_TERM);
 }
 
 void count_step(struct cluster *c, node_id id, const struct node_view *before) {

@@ -7,7 +7,8 @@
 
 /* REQUIRES: the node has taken the step, and its effects are not carried out yet. */
 void count_step(struct cluster *c, node_id id, const struct node_view *before);
-/* It has appended that configuration, behind the one at `members_index`. */
-void count_members(struct cluster *c, node_id id, const struct node_members *m);
+/* It has appended the configuration `m` behind that one. */
+void count_members(struct cluster *c, node_id id, const struct node_members *before,
+                   const struct node_members *m);
 
 #endif

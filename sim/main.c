@@ -1,4 +1,5 @@
 /* main.c - raftsim: from the command line to a command. */
+#include <signal.h>
 #include <stdio.h>
 
 #include "build_id.h"
@@ -21,6 +22,7 @@ static enum exit_code run_command(const struct options *o) {
 int main(int argc, char **argv) {
     struct options options;
     if (!options_parse(&options, argc, argv)) return EXIT_USAGE;
+    signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is an error as any other. */
     enum exit_code code = run_command(&options);
     if (fflush(stdout) == 0 && !ferror(stdout)) return (int)code;
     perror("raftsim: standard output");

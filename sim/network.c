@@ -72,6 +72,11 @@ void network_partition(struct network *n, enum network_shape shape, node_id node
     assert(false);
 }
 
+void network_join(struct network *n, node_id a, node_id b) {
+    n->cut[a] &= ~node_bit(b);
+    n->cut[b] &= ~node_bit(a);
+}
+
 void network_heal(struct network *n) { memset(n->cut, 0, sizeof n->cut); }
 
 static uint32_t take_slot(struct network *n) {
@@ -114,12 +119,14 @@ void network_hold(struct network *n, uint32_t slot, uint64_t after_write) {
     if (n->held_first[p->source] == 0) n->held_first[p->source] = slot;
     else n->packets[n->held_last[p->source]].next = slot;
     n->held_last[p->source] = slot;
+    n->held_count[p->source]++;
 }
 
 uint32_t network_release(struct network *n, node_id source, uint64_t durable) {
     uint32_t slot = n->held_first[source];
     if (slot == 0 || n->packets[slot].after > durable) return 0;
     n->held_first[source] = n->packets[slot].next;
+    n->held_count[source]--;
     return slot;
 }
 

@@ -11,13 +11,15 @@ struct packet {
     uint32_t next;  /* In the list of free or of held packets; 0: the last. */
     uint16_t size;
     node_id source, target;
+    bool has_promise;       /* What it promises is `promise`. */
+    struct promise promise; /* As asked when it was sent. */
     alignas(8) unsigned char bytes[NODE_PACKET_MAX];
 };
 
 struct network {
     node_set cut[NODE_MAX + 1]; /* By source: the targets that it does not reach. */
     /* By source: the packets that wait for its disk, in the order in which they were sent. */
-    uint32_t held_first[NODE_MAX + 1], held_last[NODE_MAX + 1];
+    uint32_t held_first[NODE_MAX + 1], held_last[NODE_MAX + 1], held_count[NODE_MAX + 1];
     uint32_t used, free_first; /* Slots 1..used were used, and those in the list are free again. */
     struct packet packets[NETWORK_PACKETS_MAX + 1];
 };
@@ -51,6 +53,8 @@ static inline struct packet *network_packet(struct network *n, uint32_t slot) {
 void network_partition(struct network *n, enum network_shape shape, node_id node_count,
                        node_id first, node_id second, node_set side);
 void network_isolate(struct network *n, node_id node_count, node_id node);
+/* The link between those two works again, both ways. */
+void network_join(struct network *n, node_id a, node_id b);
 void network_heal(struct network *n);
 
 /* A slot with that packet's bytes, or 0 when all are taken. */

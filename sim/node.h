@@ -156,7 +156,9 @@ struct node_read {
     bool is_served, is_lease; /* By a lease. */
 };
 
-/* What the world does for the node, in the order of the fields; it may crash it between any two. */
+/* What the world does for the node, in the order of the fields; it may crash it between any two.
+ * Each call of start or step writes every flag, number and count, and what they announce. The
+ * batch arrives with undefined content, and what is not announced may stay so. */
 struct node_effects {
     /* 1. Save. A part of a snapshot, which is used when all of it is there. All else as one atomic
      * write: term, vote, snapshot, image and entries are read from the node. */
@@ -181,11 +183,10 @@ struct node_effects {
     uint64_t answer_from; /* Clients of the applied entries from here on wait here; 0: none. */
     uint32_t read_count;
     struct node_read reads[NODE_READS_MAX];
-    bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER. */
-    node_id leader; /* Then: whom to ask; 0: unknown. */
-    /* 6. Tell the operator. */
-    node_id lost_peer; /* This node, which leads, sees that the peer has lost what it acknowledged;
-                        * 0: it sees none. Nothing in the world follows from it. */
+    bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER; else undefined. */
+    node_id leader; /* If refused: whom to ask; 0: unknown. */
+    /* 6. Tell the operator. Nothing in the world follows from it. */
+    node_id lost_peer; /* The node leads, and this peer has lost what it acknowledged; 0: none. */
 
     alignas(16) unsigned char scratch[NODE_SCRATCH_MAX]; /* For packets under way. */
 };
@@ -212,7 +213,9 @@ enum node_support {
     NODE_HAS_TRANSFERS = 2,
     NODE_HAS_READS = 4,
     NODE_HAS_SESSIONS = 8,
-    NODE_HAS_ALL = 15
+    NODE_HAS_PRE_VOTE = 16,     /* It heeds the option of that name ... */
+    NODE_HAS_CHECK_QUORUM = 32, /* ... and that one. */
+    NODE_HAS_ALL = 63
 };
 
 struct node_impl {
@@ -237,7 +240,7 @@ struct node_impl {
     void (*image)(const void *node, struct node_image *out);
     /* REQUIRES: the node leads, and the peer is one of its members. */
     struct node_progress (*progress)(const void *node, node_id peer);
-    /* What a packet promises; false: nothing. */
+    /* What a packet promises; false: nothing. Fields that the type has no use for are undefined. */
     bool (*promise)(const void *bytes, size_t size, struct promise *out);
 };
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,26 +33,29 @@ static const char help_run[] =
     "\n"
     "  --seed S             one seed\n"
     "  --seeds A..B         these seeds (default 1..1000)\n"
-    "  --time 60s           seeds from the first on, until the time is over (s, m or h)\n"
+    "  --time 60s           until the time is over (s, m or h), or the seeds that are named\n"
     "  -j, --jobs N         worker processes (default 1); results are the same for any N\n"
     "  --shard I/N          only the I-th of N parts of the seeds\n"
     "  --nodes 5, 3..7      voters; a range is drawn from the seed (default 5)\n"
     "  --steps N            steps of nodes before the calm phase (default 1000)\n"
     "  --profile NAME       calm, lossy, split, crashy or swarm (default swarm)\n"
     "  --node NAME          raft, naive or mutant:ID (default raft)\n"
-    "  --check NAME         only this check; may be given several times\n"
+    "  --check A,B  all,-A  only these checks, or all without some; several lists add up\n"
+    "  --set NAME=VALUE     this instead of what is drawn; NAME of 'raftsim list config'\n"
     "  --check-determinism  run each seed twice and compare\n"
     "  --keep-going         do not stop at the first finding\n"
     "  --out DIR            where artefacts go (default raftsim-out)\n"
     "  --hang-after 30s     a run that does not move for so long hangs\n"
+    "  --sometimes          what happened how often, even if something is found\n"
     "  --format text, json  json: one object a line\n"
     "\n"
     "examples:\n"
     "  raftsim run --seeds 1..5000 --nodes 3..7 -j 2\n"
     "  raftsim run --time 10m --profile crashy --nodes 5 -j 8\n"
-    "  raftsim run --node mutant:C01 --keep-going --seeds 1..100\n";
+    "  raftsim run --node mutant:C01 --keep-going --seeds 1..100\n"
+    "  raftsim run --check all,-progress --set spares=0 --set clients=3\n";
 
-static const char help_replay[] = "usage: raftsim replay FILE [--format text|json]\n"
+static const char help_replay[] = "usage: raftsim replay FILE [--no-fork] [--format text|json]\n"
                                   "\n"
                                   "Runs a saved run, or an input of the fuzzer, again and compares "
                                   "what comes of it: the exit code\n"
@@ -59,9 +63,13 @@ static const char help_replay[] = "usage: raftsim replay FILE [--format text|jso
                                   "differently on the same build, 3 if it\n"
                                   "does on another one.\n"
                                   "\n"
+                                  "  --no-fork            in this process, for a debugger: a node "
+                                  "that dies takes it along\n"
+                                  "\n"
                                   "examples:\n"
-                                  "  raftsim replay raftsim-out/seed-42.run\n"
-                                  "  raftsim replay crash-0f3a\n";
+                                  "  raftsim replay raftsim-out/raft-seed-42-vote-once.run\n"
+                                  "  raftsim replay crash-0f3a\n"
+                                  "  gdb --args raftsim replay --no-fork FILE\n";
 
 static const char help_bench[] = "usage: raftsim bench [--quick] [--format text|json]\n"
                                  "\n"
@@ -74,18 +82,19 @@ static const char help_bench[] = "usage: raftsim bench [--quick] [--format text|
 static const char help_list[] =
     "usage: raftsim list [checks|nodes|mutants|profiles|choices|config|sometimes]\n";
 
-void options_help(FILE *out, const char *topic) {
+/* NULL: there is no such topic. */
+static const char *help_text(const char *topic) {
     static const struct {
         const char *name, *text;
     } topics[] = {
         {"run", help_run}, {"replay", help_replay}, {"bench", help_bench}, {"list", help_list}};
-    for (size_t i = 0; topic != NULL && i < sizeof topics / sizeof topics[0]; i++)
-        if (strcmp(topic, topics[i].name) == 0) {
-            fputs(topics[i].text, out);
-            return;
-        }
-    fputs(help_main, out);
+    if (topic == NULL) return help_main;
+    for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++)
+        if (strcmp(topic, topics[i].name) == 0) return topics[i].text;
+    return NULL;
 }
+
+void options_help(FILE *out, const char *topic) { fputs(help_text(topic), out); }
 
 __attribute__((format(printf, 1, 2))) static bool fail(const char *format, ...) {
     va_list args;
@@ -160,10 +169,49 @@ static bool parse_nodes(const char *text, struct campaign *c) {
     return true;
 }
 
-static bool parse_check(const char *text, struct campaign *c) {
+/* "NAME", "-NAME", "all" or "-all". */
+static bool parse_check(const char *text, bool is_first, uint32_t *enabled) {
+    bool is_without = *text == '-';
     enum check_id check;
-    if (!check_find(text, &check)) return false;
-    c->enabled |= 1u << check;
+    uint32_t bits = CHECK_ALL;
+    if (strcmp(text + is_without, "all") != 0) {
+        if (!check_find(text + is_without, &check)) return false;
+        bits = 1u << check;
+    }
+    if (is_without && is_first) *enabled = CHECK_ALL;
+    *enabled = is_without ? *enabled & ~bits : *enabled | bits;
+    return true;
+}
+
+/* Several of them, with commas between. A list that begins without some means all others. */
+static bool parse_checks(const char *text, struct options *o) {
+    char name[64];
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof name) return false;
+        memcpy(name, text, length);
+        name[length] = 0;
+        if (!parse_check(name, !o->has_checks, &o->campaign.enabled)) return false;
+        o->has_checks = true;
+        if (text[length] == 0) return true;
+        text += length + 1;
+    }
+}
+
+/* "NAME=VALUE"; the last one of a name counts. */
+static bool parse_override(const char *text, struct campaign *c) {
+    char name[64];
+    size_t length = strcspn(text, "=");
+    if (length >= sizeof name || text[length] == 0) return false;
+    memcpy(name, text, length);
+    name[length] = 0;
+    const struct config_field *field = config_find(name);
+    uint32_t value, i = 0;
+    if (field == NULL || !parse_count(text + length + 1, field->min, field->max, &value))
+        return false;
+    while (i < c->override_count && c->overrides[i].field != field) i++;
+    c->overrides[i] = (struct campaign_override){field, value};
+    if (i == c->override_count) c->override_count++;
     return true;
 }
 
@@ -186,6 +234,9 @@ enum option_key {
     OPTION_PROFILE,
     OPTION_NODE,
     OPTION_CHECK,
+    OPTION_SET,
+    OPTION_SOMETIMES,
+    OPTION_NO_FORK,
     OPTION_DETERMINISM,
     OPTION_KEEP_GOING,
     OPTION_OUT,
@@ -207,7 +258,9 @@ static const struct option_expected {
     {OPTION_STEPS, "--steps", "a number up to 4294967295"},
     {OPTION_PROFILE, "--profile", "one of 'raftsim list profiles'"},
     {OPTION_NODE, "--node", "one of 'raftsim list nodes'"},
-    {OPTION_CHECK, "--check", "one of 'raftsim list checks'"},
+    {OPTION_CHECK, "--check",
+     "names of 'raftsim list checks' or all, with commas, a '-' before what is left out"},
+    {OPTION_SET, "--set", "NAME=VALUE with a name and a value of 'raftsim list config'"},
     {OPTION_HANG, "--hang-after", "a time such as 30s"},
     {OPTION_FORMAT, "--format", "text or json"},
 };
@@ -224,8 +277,11 @@ static bool set_run_option(struct options *o, int option, const char *value) {
     struct campaign *c = &o->campaign;
     switch (option) {
     case OPTION_SEED:
+        o->has_seeds = true;
         return parse_range(value, UINT64_MAX / 2, &c->first, &c->last) && c->first == c->last;
-    case OPTION_SEEDS: return parse_range(value, UINT64_MAX / 2, &c->first, &c->last);
+    case OPTION_SEEDS:
+        o->has_seeds = true;
+        return parse_range(value, UINT64_MAX / 2, &c->first, &c->last);
     case OPTION_TIME: return parse_duration(value, &c->seconds);
     case OPTION_JOBS: return parse_count(value, 1, CAMPAIGN_WORKERS_MAX, &c->workers);
     case OPTION_SHARD: return parse_shard(value, c);
@@ -233,7 +289,10 @@ static bool set_run_option(struct options *o, int option, const char *value) {
     case OPTION_STEPS: return parse_count(value, 0, UINT32_MAX, &c->request.steps);
     case OPTION_PROFILE: return profile_find(value, &c->request.profile);
     case OPTION_NODE: return (c->impl = node_find(value)) != NULL;
-    case OPTION_CHECK: return parse_check(value, c);
+    case OPTION_CHECK: return parse_checks(value, o);
+    case OPTION_SET: return parse_override(value, c);
+    case OPTION_SOMETIMES: return o->sometimes = true;
+    case OPTION_NO_FORK: return o->no_fork = true;
     case OPTION_DETERMINISM: return c->check_determinism = true;
     case OPTION_KEEP_GOING: return c->keep_going = true;
     case OPTION_OUT: o->out_dir = value; return true;
@@ -255,6 +314,8 @@ static const struct option run_options[] = {
     {"profile", required_argument, NULL, OPTION_PROFILE},
     {"node", required_argument, NULL, OPTION_NODE},
     {"check", required_argument, NULL, OPTION_CHECK},
+    {"set", required_argument, NULL, OPTION_SET},
+    {"sometimes", no_argument, NULL, OPTION_SOMETIMES},
     {"check-determinism", no_argument, NULL, OPTION_DETERMINISM},
     {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
     {"out", required_argument, NULL, OPTION_OUT},
@@ -270,6 +331,7 @@ static const struct option bench_options[] = {
     {0},
 };
 static const struct option replay_options[] = {
+    {"no-fork", no_argument, NULL, OPTION_NO_FORK},
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"help", no_argument, NULL, OPTION_HELP},
     {0},
@@ -293,28 +355,32 @@ static const struct command_syntax {
     {"list", COMMAND_LIST, ":h", list_options, 0, 1},
 };
 
+enum { SEEDS_DEFAULT = 1000 };
+
 static void set_defaults(struct options *o) {
     *o = (struct options){.command = COMMAND_HELP, .out_dir = "raftsim-out"};
     o->campaign = (struct campaign){
         .impl = &node_raft,
         .request = {.profile = PROFILE_SWARM, .nodes_min = 5, .nodes_max = 5, .steps = 1000},
         .first = 1,
-        .last = 0,
+        .last = SEEDS_DEFAULT,
         .shard = 1,
         .shards = 1,
         .workers = 1,
-        .hang_seconds = 30,
+        .hang_seconds = CAMPAIGN_HANG_SECONDS,
     };
 }
 
 /* What follows from the options together. */
-static void complete(struct options *o) {
-    enum { SEEDS_DEFAULT = 1000 };
+static bool complete(struct options *o) {
     struct campaign *c = &o->campaign;
-    if (c->last == 0 && c->first == 1) c->last = SEEDS_DEFAULT;
-    if (c->seconds > 0) c->last = UINT64_MAX / 2;
-    if (c->enabled == 0) c->enabled = CHECK_ALL;
+    if (c->seconds > 0 && !o->has_seeds) c->last = UINT64_MAX / 2;
+    if (!o->has_checks) c->enabled = CHECK_ALL;
     c->request.log_max = c->impl->log_max;
+    if (c->enabled == 0) return fail("--check: no check is left");
+    if (c->last - c->first >= c->shard - 1) return true;
+    return fail("no seed in this shard: %" PRIu64 "..%" PRIu64 " has none in part %u of %u",
+                c->first, c->last, c->shard, c->shards);
 }
 
 static bool parse_command(struct options *o, const struct command_syntax *syntax, int argc,
@@ -341,12 +407,12 @@ static bool parse_command(struct options *o, const struct command_syntax *syntax
                     argv[optind + syntax->arguments_max], syntax->name);
     if (arguments < syntax->arguments_min) return fail("%s needs a file", syntax->name);
     if (arguments > 0) o->file = o->topic = argv[optind];
-    complete(o);
-    return true;
+    return complete(o);
 }
 
 bool options_parse(struct options *o, int argc, char **argv) {
     set_defaults(o);
+    o->program = argc > 0 ? argv[0] : "raftsim";
     if (argc < 2) {
         options_help(stderr, NULL);
         return false;
@@ -354,9 +420,12 @@ bool options_parse(struct options *o, int argc, char **argv) {
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         o->topic = argc > 2 ? argv[2] : NULL;
-        return true;
+        if (help_text(o->topic) == NULL)
+            return fail("no help for '%s'; see 'raftsim --help'", o->topic);
+        return argc <= 3 || fail("'%s' is too much; see 'raftsim --help'", argv[3]);
     }
     if (strcmp(name, "--version") == 0) {
+        if (argc > 2) return fail("'%s' is too much; see 'raftsim --help'", argv[2]);
         o->command = COMMAND_VERSION;
         return true;
     }

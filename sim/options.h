@@ -16,12 +16,16 @@ enum command {
 
 struct options {
     enum command command;
-    const char *topic; /* help: a command or NULL; list: what. */
+    const char *program; /* As it was typed. */
+    const char *topic;   /* help: a command or NULL; list: what. */
     struct campaign campaign;
     const char *out_dir;
     const char *file; /* replay */
     enum output_format format;
-    bool quick; /* bench */
+    bool quick;                 /* bench */
+    bool no_fork;               /* replay */
+    bool sometimes;             /* run */
+    bool has_seeds, has_checks; /* run: the options were given. */
 };
 
 /* On a wrong command line: false, and one line on stderr. */

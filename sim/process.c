@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "client.h"
+#include "contract.h"
 #include "count.h"
 #include "hash.h"
 
@@ -44,16 +45,11 @@ static void travel(struct cluster *c, uint32_t slot) {
     assert(has_room);
 }
 
-static void note_promise(struct cluster *c, const struct packet *p) {
-    struct fact *fact = change_add(c, FACT_LEAVE, p->source);
-    if (!c->impl->promise(p->bytes, p->size, &fact->u.promise)) c->change.fact_count--;
-}
-
 /* The packet leaves the node: it may be lost, doubled or late. */
 static void leave(struct cluster *c, uint32_t slot) {
     const struct packet *p = network_packet(&c->network, slot);
     uint16_t link = choice_link(p->source, p->target);
-    note_promise(c, p);
+    if (p->has_promise) change_add(c, FACT_LEAVE, p->source)->u.promise = p->promise;
     bool is_cut = network_is_cut(&c->network, p->source, p->target);
     if (is_cut || choice_take(c->choices, CHOICE_LOSS, link, 2) != 0) {
         count(c, is_cut ? SOMETIMES_DROP_CUT : SOMETIMES_LOSS);
@@ -64,19 +60,51 @@ static void leave(struct cluster *c, uint32_t slot) {
     if (choice_take(c->choices, CHOICE_DUPLICATE, link, 2) == 0) return;
     uint32_t copy = network_put(&c->network, p->source, p->target, p->bytes, p->size);
     if (copy == 0) return;
+    network_packet(&c->network, copy)->has_promise = false; /* It has left once. */
     count(c, SOMETIMES_DUPLICATE);
     travel(c, copy);
 }
 
-static void send(struct cluster *c, node_id id, const struct node_packet *p) {
-    assert(p->target >= 1 && p->target <= cluster_count(c) && p->target != id);
+/* A node whose disk hangs does not fill the network with packets that wait for it. */
+static void hold(struct cluster *c, node_id id, uint32_t slot, uint64_t after) {
+    enum { HELD_MAX = 64 };
+    if (c->processes[id].hung_us > c->clock_us && c->network.held_count[id] >= HELD_MAX) {
+        count(c, SOMETIMES_LOSS);
+        network_free(&c->network, slot);
+        return;
+    }
+    network_hold(&c->network, slot, after);
+}
+
+/* Nothing of what broke the contract is carried out. */
+static void __attribute__((cold))
+note_breach(struct cluster *c, node_id id, const struct contract_breach *breach) {
+    change_add(c, FACT_CONTRACT, id)->u.breach = *breach;
+}
+
+/* False: what the node says of the packet's promise breaks the contract. */
+static bool ask_promise(struct cluster *c, node_id id, struct packet *p) {
+    p->has_promise = c->impl->promise(p->bytes, p->size, &p->promise);
+    struct contract_breach breach;
+    if (!p->has_promise || contract_promise(c, &p->promise, &breach)) return true;
+    note_breach(c, id, &breach);
+    return false;
+}
+
+/* False: the contract is broken. */
+static bool send(struct cluster *c, node_id id, const struct node_packet *p) {
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
     if (slot == 0) { /* The network is full. */
         count(c, SOMETIMES_LOSS);
-        return;
+        return true;
     }
-    if (p->after > c->processes[id].durable) network_hold(&c->network, slot, p->after);
+    if (!ask_promise(c, id, network_packet(&c->network, slot))) {
+        network_free(&c->network, slot);
+        return false;
+    }
+    if (p->after > c->processes[id].durable) hold(c, id, slot, p->after);
     else leave(c, slot);
+    return true;
 }
 
 /* ---- writes ---- */
@@ -97,10 +125,34 @@ static void start_sync(struct cluster *c, node_id id) {
     process_schedule(c, id, EVENT_SYNC, c->config.sync_us_min + more);
 }
 
+/* True if the sync does not end now: it ends when the disk no longer hangs, or never. */
+static bool is_hung(struct cluster *c, node_id id) {
+    const struct process *p = &c->processes[id];
+    if (p->hung_us <= c->clock_us) return false;
+    if (p->hung_us != UINT64_MAX) process_schedule(c, id, EVENT_SYNC, p->hung_us - c->clock_us);
+    return true;
+}
+
+/* A write that finds no place blocks its node: it takes no step until the disk goes on. */
+static void block_if_full(struct cluster *c, node_id id) {
+    struct process *p = &c->processes[id];
+    if (p->hung_us <= c->clock_us || c->disks[id].pending < DISK_WRITES_MAX) return;
+    count(c, SOMETIMES_BLOCKED);
+    if (p->resume_us < p->hung_us) p->resume_us = p->hung_us;
+}
+
+void process_hang(struct cluster *c, node_id id, uint64_t until_us) {
+    assert(c->processes[id].is_alive);
+    count(c, SOMETIMES_HANG);
+    c->processes[id].hung_us = until_us;
+    block_if_full(c, id);
+}
+
 void process_synced(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     struct disk *disk = &c->disks[id];
     assert(p->is_alive && p->is_syncing && disk->pending > 0);
+    if (is_hung(c, id)) return;
     uint32_t left = choice_take(c->choices, CHOICE_SYNC_LEFT, id, disk->pending);
     while (disk->pending > left) make_durable(c, id);
     p->is_syncing = false;
@@ -120,6 +172,25 @@ static void find_members(struct cluster *c, node_id id, uint64_t last) {
     c->processes[id].members_index = last;
 }
 
+/* The last configuration of the log before the entries that are being written. */
+static struct node_members last_members(struct cluster *c, node_id id) {
+    uint64_t index = c->processes[id].members_index;
+    if (index > cluster_view(c, id)->snapshot.index)
+        return c->impl->entry(cluster_node(c, id), index).members;
+    struct node_image image;
+    c->impl->image(cluster_node(c, id), &image);
+    return image.members;
+}
+
+static void note_members(struct cluster *c, node_id id, uint64_t index,
+                         const struct node_members *members) {
+    struct node_members before = last_members(c, id);
+    count_members(c, id, &before, members);
+    c->has_changed = true;
+    c->processes[id].members_before = node_members_all(&before);
+    c->processes[id].members_index = index;
+}
+
 static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct disk_write *w) {
     uint64_t last = cluster_view(c, id)->last;
     assert(from <= last + 1 && last + 1 - from <= NODE_WRITE_MAX);
@@ -130,9 +201,8 @@ static void copy_entries(struct cluster *c, node_id id, uint64_t from, struct di
     w->entry_count = (uint32_t)(last + 1 - from);
     for (uint32_t i = 0; i < w->entry_count; i++) {
         w->entries[i] = c->impl->entry(cluster_node(c, id), from + i);
-        if (w->entries[i].type != NODE_MEMBERS) continue;
-        count_members(c, id, &w->entries[i].members);
-        c->processes[id].members_index = from + i;
+        if (w->entries[i].type == NODE_MEMBERS)
+            note_members(c, id, from + i, &w->entries[i].members);
     }
 }
 
@@ -154,6 +224,7 @@ static void save(struct cluster *c, node_id id) {
     if (e->save_from != 0) copy_entries(c, id, e->save_from, w);
     change_add(c, FACT_WRITE, id)->u.write = e->write;
     if (!c->processes[id].is_syncing) start_sync(c, id);
+    block_if_full(c, id);
 }
 
 /* ---- the state machine and its clients ---- */
@@ -301,7 +372,7 @@ static void carry_out(struct cluster *c, node_id id) {
         bool is_first = i == 0 && e->write != 0;
         enum sometimes before = is_first ? SOMETIMES_CRASH_BEFORE_SEND : SOMETIMES_CRASH_MIDST_SEND;
         if (crashes(c, id, before)) return;
-        send(c, id, &e->packets[i]);
+        if (!send(c, id, &e->packets[i])) return;
     }
     if (e->timer != NODE_TIMER_KEEP) set_timer(c, id, e->timer);
     if (e->apply_snapshot || e->apply_to != 0) {
@@ -327,6 +398,26 @@ static uint64_t now_us(const struct cluster *c, node_id id) {
     return c->clock_us * PER_MILLE / (PER_MILLE + c->slowness[id]);
 }
 
+static void note_place(const struct cluster *c, uint64_t step, node_id id, uint8_t event) {
+    if (c->place == NULL) return;
+    *c->place = (struct cluster_place){step, event, id, c->change.source};
+}
+
+/* A node that breaks the contract is shown as it was before: nobody sees what it may not answer. */
+static bool keeps_contract(struct cluster *c, node_id id, const struct node_event *event) {
+    struct process *p = &c->processes[id];
+    struct contract_breach breach;
+    bool is_kept =
+        event != NULL ? contract_step(c, id, event, &breach) : contract_start(c, id, &breach);
+    if (!is_kept) {
+        p->view = p->before;
+        note_breach(c, id, &breach);
+    } else if (p->view.term > c->term_max) {
+        c->term_max = p->view.term;
+    }
+    return is_kept;
+}
+
 void process_step(struct cluster *c, node_id id, struct node_event *event) {
     struct process *p = &c->processes[id];
     assert(p->is_alive);
@@ -337,9 +428,11 @@ void process_step(struct cluster *c, node_id id, struct node_event *event) {
     change->before = &p->before;
     change->effects = &c->effects;
     change->source = event->type == NODE_RECEIVE ? event->u.packet.source : 0;
+    note_place(c, c->steps + 1, id, (uint8_t)event->type);
     c->impl->step(cluster_node(c, id), event, &c->effects);
     c->impl->view(cluster_node(c, id), &p->view);
     c->steps++;
+    if (!keeps_contract(c, id, event)) return;
     change_add(c, FACT_STEP, id);
     count_step(c, id, change->before);
     carry_out(c, id);
@@ -374,11 +467,15 @@ void process_start(struct cluster *c, node_id id) {
     p->applied = disk->snapshot.index;
     p->state = disk->snapshot.state;
     struct node_config config = config_of(c, id);
+    note_place(c, c->steps, id, CLUSTER_PLACE_START);
     c->impl->start(node, &config, disk, &c->effects);
     c->impl->view(node, &p->view);
+    if (!keeps_contract(c, id, NULL)) {
+        set_timer(c, id, NODE_TIMER_ELECTION);
+        return;
+    }
     find_members(c, id, cluster_view(c, id)->last);
     change_add(c, FACT_START, id);
-    assert(c->effects.write == 0 && c->effects.packet_count == 0);
     set_timer(c, id, c->effects.timer);
 }
 
@@ -399,8 +496,24 @@ void process_crash(struct cluster *c, node_id id) {
     p->is_alive = false;
     p->crash_before = 0;
     p->resume_us = 0;
+    p->hung_us = 0;
     change_add(c, FACT_CRASH, id);
+    if (c->config.wipe_same_id != 0 && choice_take(c->choices, CHOICE_WIPE, id, 2) != 0)
+        process_wipe(c, id);
+    if (c->gone >> id & 1) return;
     enum { DOWN_US_MIN = 1000 };
     uint32_t down = choice_take(c->choices, CHOICE_DOWN_TIME, id, c->config.down_us_max);
     process_schedule(c, id, EVENT_RESTART, DOWN_US_MIN + down);
+}
+
+void process_stop(struct cluster *c, node_id id) {
+    c->gone |= node_bit(id);
+    if (c->processes[id].is_alive) process_crash(c, id);
+    queue_remove(&c->queue, event_key(EVENT_RESTART, id));
+}
+
+void process_wipe(struct cluster *c, node_id id) {
+    assert(!c->processes[id].is_alive);
+    disk_clear(&c->disks[id]);
+    change_add(c, FACT_WIPE, id);
 }

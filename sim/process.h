@@ -9,8 +9,15 @@
 
 /* A life begins, from what the disk holds. */
 void process_start(struct cluster *c, node_id id) __attribute__((cold));
-/* The life ends. Pending writes are lost, but for the oldest ones that are chosen to be kept. */
+/* The life ends. Pending writes are lost, but for the oldest ones that are chosen to be kept. The
+ * node restarts after a time, unless it is gone. */
 void process_crash(struct cluster *c, node_id id) __attribute__((cold));
+/* The node goes for good: it crashes if it is alive, and does not restart. */
+void process_stop(struct cluster *c, node_id id) __attribute__((cold));
+/* The disk of a node that is down loses all that it held. */
+void process_wipe(struct cluster *c, node_id id) __attribute__((cold));
+/* The disk of a live node completes no sync until that time. */
+void process_hang(struct cluster *c, node_id id, uint64_t until_us) __attribute__((cold));
 /* The node takes a step, at the time that its own clock shows, which is set in the event; its
  * effects are carried out as far as it lives. REQUIRES: it is alive. */
 void process_step(struct cluster *c, node_id id, struct node_event *event);
@@ -26,10 +33,10 @@ static inline struct fact *change_add(struct cluster *c, enum fact_type type, no
     return fact;
 }
 
-/* A request reaches the process: in the calm phase, nobody asks beyond the core. */
+/* A request reaches the process: in the calm phase, nobody asks beyond whom it reaches. */
 static inline bool process_listens(const struct cluster *c, node_id id) {
     const struct process *p = &c->processes[id];
-    return (c->core >> id & 1) && p->is_alive && p->resume_us <= c->clock_us;
+    return (c->reach >> id & 1) && p->is_alive && p->resume_us <= c->clock_us;
 }
 
 /* An event of that node after a delay. */

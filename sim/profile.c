@@ -72,21 +72,27 @@ static void set_plain(const struct profile_request *request, uint32_t nodes,
         .retry_us = 300 * MS,
         .pre_vote = CONFIG_OPTION_ALL,
         .check_quorum = CONFIG_OPTION_ALL,
+        .hang_us_max = 1000 * MS,
     };
 }
 
-/* What has no dull answer varies in every profile. */
+/* What is no fault varies in every profile; and a fault, where there are faults, hits the leader
+ * half of the time. */
 static void set_uniform(struct choice_odds *odds) {
     static const enum choice_label labels[] = {
         CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,     CHOICE_SYNC_TIME,
         CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME,  CHOICE_PARTITION_NODE,
         CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE, CHOICE_DRIFT,
+        CHOICE_HANG_TIME,   CHOICE_OUTSIDE,     CHOICE_OUTSIDE_LINK, CHOICE_VICTIM,
     };
     *odds = (struct choice_odds){{0}};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
         odds->odds[labels[i]] = CHOICE_UNIFORM;
     odds->odds[CHOICE_CORE] = percent(20);
     odds->odds[CHOICE_CLIENT_READ] = percent(50);
+    odds->odds[CHOICE_STAY] = percent(12); /* It costs half as many steps as the fault phase. */
+    odds->odds[CHOICE_HANDOVER] = percent(12);
+    odds->odds[CHOICE_WIPE] = percent(20); /* Only asked where the configuration allows it. */
 }
 
 static void set_lossy(struct choice_odds *odds) {
@@ -104,35 +110,49 @@ static void set_crashy(struct choice_odds *odds) {
     odds->odds[CHOICE_CRASH] = percent(30);
     odds->odds[CHOICE_SYNC_LEFT] = percent(20);
     odds->odds[CHOICE_PAUSE] = percent(10);
+    odds->odds[CHOICE_HANG] = percent(3);
+    odds->odds[CHOICE_STOP] = percent(1);
 }
 
-/* Each is on in every other seed, at one of four levels. */
-static void draw_odds(uint64_t *random, const enum choice_label *labels, size_t count,
+/* Each is on in one of `of` seeds, at one of four levels. */
+static void draw_odds(uint64_t *random, const enum choice_label *labels, size_t count, uint32_t of,
                       const uint32_t levels[4], struct choice_odds *odds) {
     for (size_t i = 0; i < count; i++) {
-        bool is_on = coin(random);
+        bool is_on = between(random, 1, of) == 1;
         uint32_t level = levels[between(random, 0, 3)];
         if (is_on) odds->odds[labels[i]] = percent(level);
     }
 }
+#define DRAW_ODDS(random, labels, of, levels, odds)                                                \
+    draw_odds((random), (labels), sizeof(labels) / sizeof(labels)[0], (of), (levels), (odds))
 
-static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
-    static const enum choice_label faults[] = {
-        CHOICE_LOSS,  CHOICE_DUPLICATE, CHOICE_DELAY,     CHOICE_SYNC_LEFT,
-        CHOICE_CRASH, CHOICE_PAUSE,     CHOICE_PARTITION, CHOICE_CLIENT_TARGET,
-    };
+/* What clients and the operator ask for. */
+static void draw_requests(uint64_t *random, struct choice_odds *odds) {
     static const enum choice_label requests[] = {
-        CHOICE_CHANGE,
-        CHOICE_TRANSFER,
-        CHOICE_OPERATOR_TARGET,
-        CHOICE_CLIENT_FORGET,
+        CHOICE_CHANGE,        CHOICE_TRANSFER,    CHOICE_OPERATOR_TARGET,
+        CHOICE_CLIENT_FORGET, CHOICE_CLIENT_STAY, CHOICE_RENEW,
     };
-    static const uint32_t rare[] = {1, 3, 10, 30}, often[] = {5, 20, 40, 80},
-                          reads[] = {0, 30, 70, 95};
-    draw_odds(random, faults, sizeof faults / sizeof faults[0], rare, odds);
-    draw_odds(random, requests, sizeof requests / sizeof requests[0], often, odds);
-    odds->odds[CHOICE_HEAL] = percent(between(random, 5, 40));
+    static const uint32_t often[] = {5, 20, 40, 80}, reads[] = {0, 40, 80, 95};
+    DRAW_ODDS(random, requests, 2, often, odds);
     odds->odds[CHOICE_CLIENT_READ] = percent(reads[between(random, 0, 3)]);
+}
+
+/* What stops a node is off in most seeds: others are then more likely to be left alone with a bug
+ * that needs the cluster to make progress. */
+static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
+    static const enum choice_label network[] = {CHOICE_LOSS, CHOICE_DUPLICATE, CHOICE_DELAY,
+                                                CHOICE_SYNC_LEFT, CHOICE_CLIENT_TARGET};
+    static const enum choice_label nodes[] = {CHOICE_CRASH, CHOICE_PAUSE, CHOICE_MOMENT,
+                                              CHOICE_HANG};
+    static const enum choice_label stop[] = {CHOICE_STOP}, late[] = {CHOICE_LATE};
+    static const uint32_t rare[] = {1, 3, 10, 30}, rarest[] = {1, 1, 2, 3},
+                          often[] = {20, 40, 60, 80}, partitions[] = {0, 10, 20, 30};
+    DRAW_ODDS(random, network, 2, rare, odds);
+    DRAW_ODDS(random, nodes, 3, rare, odds);
+    DRAW_ODDS(random, stop, 4, rarest, odds);
+    DRAW_ODDS(random, late, 2, often, odds);
+    odds->odds[CHOICE_PARTITION] = percent(partitions[between(random, 0, 3)]);
+    odds->odds[CHOICE_HEAL] = percent(between(random, 5, 40));
     if (coin(random)) odds->odds[CHOICE_EVENT] = percent(20);
 }
 
@@ -148,17 +168,20 @@ static uint32_t draw_slack(uint64_t *random) {
 
 static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster_config *config) {
     config->batch_max = 1u << between(random, 0, 3);
-    config->compact_after = scaled(random, 1, log_max / 4);
+    config->compact_after = scaled(random, 1, log_max / 8);
     config->slack_us = draw_slack(random);
     config->latency_us_min = scaled(random, 10, 2 * MS);
     config->latency_us_max = scaled(random, 2 * MS, 40 * MS);
-    config->delay_us_max = scaled(random, 20 * MS, 2000 * MS);
+    bool outlives = between(random, 0, 3) == 0; /* A packet may outlive a leadership or two. */
+    config->delay_us_max = outlives ? scaled(random, 2000 * MS, 20000 * MS)
+                                    : scaled(random, 20 * MS, 2000 * MS);
     config->sync_us_max = scaled(random, 200, 40 * MS);
     config->heartbeat_us = between(random, 20 * MS, 75 * MS);
-    config->client_us = scaled(random, 1 * MS, 60 * MS);
+    config->client_us = scaled(random, 1 * MS, 20 * MS);
     config->fault_us = scaled(random, 10 * MS, 160 * MS);
     config->down_us_max = scaled(random, 10 * MS, 1000 * MS);
     config->pause_us_max = scaled(random, 10 * MS, 1000 * MS);
+    config->hang_us_max = scaled(random, 10 * MS, 4000 * MS);
 }
 
 /* None, all, or some nodes have it. */
@@ -170,23 +193,36 @@ static uint32_t draw_option(uint64_t *random) {
     }
 }
 
-static void draw_swarm_extensions(uint64_t *random, struct cluster_config *config) {
+/* Leases need check-quorum. They are worth nothing where the network is as slow as they are long:
+ * elections take longer here, and packets less time. */
+static void draw_lease(uint64_t *random, struct cluster_config *config) {
+    uint32_t spread = config->election_us_max - config->election_us_min;
+    config->check_quorum = CONFIG_OPTION_ALL;
+    config->election_us_min *= between(random, 1, 4);
+    config->election_us_max = config->election_us_min + spread;
+    config->latency_us_min = scaled(random, 10, 1 * MS);
+    config->latency_us_max = scaled(random, 1 * MS, 8 * MS);
+    uint32_t fifth_us = config->election_us_min / 5;
+    config->lease_us = between(random, fifth_us, 4 * fifth_us + fifth_us / 2);
+}
+
+/* All that goes beyond the basic Raft. */
+static void draw_extensions(uint64_t *random, struct cluster_config *config) {
     enum { SPARES_MAX = 3, CHUNKS_MAX = 8 };
     uint32_t room = CONFIG_NODES_MAX - config->nodes;
     config->spares = between(random, 0, room < SPARES_MAX ? room : SPARES_MAX);
+    config->reserve = between(random, 0, config->spares);
     config->window = scaled(random, 1, 64);
     config->chunk = between(random, 1, 1000);
-    config->snapshot =
-        coin(random) ? config->chunk : config->chunk * between(random, 1, CHUNKS_MAX);
-    config->clients = between(random, 0, 3);
-    config->retry_us = scaled(random, 50 * MS, 800 * MS);
-    config->operator_us = scaled(random, 10 * MS, 320 * MS);
+    bool is_whole = between(random, 0, 3) != 0; /* All in one chunk. */
+    config->snapshot = config->chunk * (is_whole ? 1 : between(random, 2, CHUNKS_MAX));
+    config->clients = between(random, 0, 4);
+    config->retry_us = scaled(random, 20 * MS, 320 * MS);
+    config->operator_us = scaled(random, 5 * MS, 160 * MS);
     config->pre_vote = draw_option(random);
     config->check_quorum = draw_option(random);
     if (coin(random)) config->drift = between(random, 1, 100);
-    bool has_lease = config->check_quorum == CONFIG_OPTION_ALL && coin(random);
-    uint32_t fifth_us = config->election_us_min / 5;
-    if (has_lease) config->lease_us = between(random, fifth_us, 4 * fifth_us);
+    if (between(random, 0, 3) == 0) draw_lease(random, config);
 }
 
 void profile_draw(const struct profile_request *request, uint64_t seed,
@@ -204,9 +240,10 @@ void profile_draw(const struct profile_request *request, uint64_t seed,
     case PROFILE_SWARM:
         draw_swarm_odds(&random, odds);
         draw_swarm_config(&random, request->log_max, config);
-        draw_swarm_extensions(&random, config);
         break;
     case PROFILE_COUNT: assert(false);
     }
+    draw_requests(&random, odds);
+    draw_extensions(&random, config);
     assert(config_problem(config) == NULL);
 }

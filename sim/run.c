@@ -50,21 +50,30 @@ static bool run_faults(struct simulator *s, const struct cluster_config *config,
     return true;
 }
 
-/* "Within a stated number of election timeouts": a paused or delayed event may come first, and a
- * client may have to wait in vain for each answer once. */
 static void run_calm(struct simulator *s) {
     struct cluster *c = s->cluster;
     cluster_calm(c);
-    uint64_t deadline = c->clock_us + (uint64_t)RUN_CALM_ELECTIONS * c->config.election_us_max +
-                        (uint64_t)RUN_CALM_RETRIES * c->config.retry_us + c->config.pause_us_max;
-    while (!cluster_is_settled(c)) {
-        if (c->clock_us > deadline) {
+    uint64_t events_max = c->events + (uint64_t)RUN_CALM_EVENTS * cluster_count(c);
+    cluster_attend_goal(c);
+    while (c->goal.stage != GOAL_REACHED) {
+        bool is_late = c->goal.stage != GOAL_STAY && c->clock_us > c->goal.due_us;
+        s->is_storm = c->events > events_max;
+        if (s->is_storm || is_late) {
             checks_stalled(s->checks, c);
             return;
         }
         if (!advance(s, cluster_step(c))) return;
+        cluster_attend_goal(c);
     }
     checks_compare(s->checks, c);
+}
+
+static void describe_storm(const struct cluster *c, struct violation *violation) {
+    snprintf(
+        violation->text, sizeof violation->text,
+        "a storm of messages: the calm phase has not settled after %u events for each node, at "
+        "%llu us",
+        (unsigned)RUN_CALM_EVENTS, (unsigned long long)c->clock_us);
 }
 
 static void judge(const struct simulator *s, struct run_result *out) {
@@ -74,6 +83,8 @@ static void judge(const struct simulator *s, struct run_result *out) {
     if (violation != NULL) {
         out->outcome = violation->check == CHECK_PROGRESS ? RUN_STALLED : RUN_VIOLATED;
         out->violation = *violation;
+        if (s->is_storm && violation->check == CHECK_PROGRESS)
+            describe_storm(s->cluster, &out->violation);
     } else if (has_diverged(s->cluster->choices)) {
         out->outcome = RUN_DIVERGED;
         snprintf(out->reason, sizeof out->reason, "it asked for another choice than recorded");
@@ -92,6 +103,9 @@ void run_execute(struct simulator *s, const struct cluster_config *config, struc
                  struct run_result *out) {
     struct cluster *c = s->cluster;
     *out = (struct run_result){0};
+    c->place = s->place;
+    if (s->place != NULL) *s->place = (struct cluster_place){0};
+    s->is_storm = false;
     if (s->watch != NULL) s->watch->has_difference = false;
     if (run_faults(s, config, choices)) {
         uint64_t calm_from = c->clock_us;

@@ -16,6 +16,11 @@ struct log_shadow {
     history_id records[NODE_LOG_MAX]; /* By index modulo NODE_LOG_MAX. */
 };
 
+/* True for the entries of the log and for the last one that its snapshot covers. */
+static inline bool shadow_holds(const struct log_shadow *s, uint64_t index) {
+    return index >= s->base && index <= s->last;
+}
+/* REQUIRES: shadow_holds. */
 static inline history_id shadow_at(const struct log_shadow *s, uint64_t index) {
     return index == s->base ? s->base_record : s->records[index % NODE_LOG_MAX];
 }
@@ -34,6 +39,7 @@ struct pending_write {
 
 struct node_shadow {
     bool is_alive;
+    bool is_wiped; /* Its disk was emptied: what it knows of members is what it was told since. */
     uint64_t applied;
     struct log_shadow memory;
     /* What is durable; and what is pending, the oldest at `first` of a ring. */
@@ -113,7 +119,8 @@ static inline const struct node_members *shadow_members_at(const struct checks *
                                                            uint64_t index) {
     static const struct node_members none = {0};
     const struct history_record *r = record_of(k, shadow_at(log, index));
-    bool is_unknown = id > k->first_count && log->base == 0 && r->members_index == 0;
+    bool is_told = id <= k->first_count && !k->nodes[id].is_wiped;
+    bool is_unknown = !is_told && log->base == 0 && r->members_index == 0;
     return is_unknown ? &none : &r->members;
 }
 /* At its end: the one that the node acts on. */
@@ -161,6 +168,11 @@ struct log_key check_log_key(const struct checks *k, const struct log_shadow *lo
 void check_config_step(struct checks *k, const struct cluster *c, const struct change *change,
                        node_id id);
 void check_config_compare(struct checks *k, const struct cluster *c, node_id id);
+
+/* check_goal.c */
+void check_goal_step(struct checks *k, const struct cluster *c, node_id id);
+/* The leader has not handed over in time. */
+void check_goal_late(struct checks *k, const struct cluster *c);
 
 /* check_client.c */
 /* An entry of the chain is applied for the first time. */

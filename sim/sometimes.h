@@ -65,7 +65,23 @@ enum sometimes {
     SOMETIMES_READ_LEASE,
     SOMETIMES_READ_FOLLOWER,
     SOMETIMES_READ_REFUSED,
-    SOMETIMES_CORE_PART, /* The calm phase leaves nodes outside the core. */
+    SOMETIMES_HANG,      /* A disk hangs. */
+    SOMETIMES_BLOCKED,   /* Its node waits for room for another write. */
+    SOMETIMES_STOPPED,   /* A node stops for good. */
+    SOMETIMES_RENEWED,   /* A removed machine comes back under a new id. */
+    SOMETIMES_REPLACED,  /* The operator asks to replace a node that is gone. */
+    SOMETIMES_MOMENT_OFFICE, /* Faults at critical moments, in the order of enum moment. */
+    SOMETIMES_MOMENT_TRANSFER,
+    SOMETIMES_MOMENT_CHANGE,
+    SOMETIMES_MOMENT_INSTALL,
+    SOMETIMES_MOMENT_MINORITY,
+    SOMETIMES_MOMENT_SYNCED,
+    SOMETIMES_HASTENED,       /* A late packet reaches a new leader. */
+    SOMETIMES_CORE_PART,      /* The calm phase leaves nodes outside the core. */
+    SOMETIMES_OUTSIDE_LINKED, /* One of them keeps a link to the core. */
+    SOMETIMES_OUTSIDE_HUNG,   /* One of them keeps all links, but its disk hangs. */
+    SOMETIMES_STAY,           /* A leader stays for as long as it is watched. */
+    SOMETIMES_HANDOVER,       /* A leader hands over when nothing hinders. */
     SOMETIMES_COUNT
 };
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-double clock_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 void *campaign_shared(size_t size) {
     void *memory =
@@ -30,10 +24,24 @@ void campaign_draw(const struct campaign *campaign, uint64_t seed, struct choice
                    struct cluster_config *config, struct choices *choices) {
     struct choice_odds odds;
     profile_draw(&campaign->request, seed, config, &odds);
+    for (uint32_t i = 0; i < campaign->override_count; i++)
+        config_set(config, campaign->overrides[i].field, campaign->overrides[i].value);
     choices_random(choices, seed, &odds, record);
 }
 
 /* ---- one run ---- */
+
+/* What the node prints, on either stream, goes to stderr at once, or nowhere. */
+static void drop_output(bool is_dropped) {
+    static int kept = -1;
+    if (kept < 0) kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int target = is_dropped ? open("/dev/null", O_WRONLY | O_CLOEXEC) : kept;
+    if (target < 0) return; /* There is no stderr, or no /dev/null. */
+    fflush(stdout);
+    dup2(target, STDOUT_FILENO);
+    dup2(target, STDERR_FILENO);
+    if (target != kept) close(target);
+}
 
 static bool is_finding(const struct run_result *result, enum finding_kind *kind) {
     switch (result->outcome) {
@@ -73,7 +81,9 @@ static bool differs_when_repeated(const struct campaign *campaign, struct simula
                                   struct finding *finding) {
     struct finding again = {0};
     s->watch->is_repeat = true;
+    drop_output(true);
     run_seed(campaign, s, finding->seed, &again);
+    drop_output(false);
     s->watch->is_repeat = false;
     if (again.result.digest == finding->result.digest && !s->watch->has_difference) return false;
     finding->kind = FINDING_NONDETERMINISTIC;
@@ -88,7 +98,7 @@ static void run_chunk(const struct campaign *campaign, struct simulator *s,
     struct chunk *chunk = &slot->chunk;
     for (uint64_t seed = chunk->first;; seed += campaign->shards) {
         slot->seed = seed;
-        atomic_fetch_add(&slot->beat, 1);
+        atomic_fetch_add(&slot->witness.beat, 1);
         struct finding *finding = &chunk->findings[chunk->finding_count];
         *finding = (struct finding){0};
         run_seed(campaign, s, seed, finding);
@@ -114,14 +124,27 @@ static void become_child(void) {
     signal(SIGABRT, SIG_DFL);
     signal(SIGSEGV, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    setvbuf(stdout, NULL, _IONBF, 0);
+}
+
+/* Builds the simulator of a child, which notes in shared memory how far it gets. */
+static void begin_simulator(struct simulator *s, const struct node_impl *impl, uint32_t enabled,
+                            struct witness *witness) {
+    if (!simulator_new(s, impl, enabled)) {
+        witness->has_no_memory = true;
+        _exit(1);
+    }
+    s->beat = &witness->beat;
+    s->place = &witness->place;
+    assertion_keep(witness->assertion);
 }
 
 static _Noreturn void serve(const struct campaign *campaign, struct worker_slot *slot,
                             int command_fd, int done_fd) {
     become_child();
+    drop_output(false);
     struct simulator s;
-    if (!simulator_new(&s, campaign->impl, campaign->enabled)) _exit(5);
-    s.beat = &slot->beat;
+    begin_simulator(&s, campaign->impl, campaign->enabled, &slot->witness);
     static struct run_watch watch;
     s.watch = campaign->check_determinism ? &watch : NULL;
     char byte;
@@ -141,6 +164,8 @@ static void close_pair(const int pair[2]) {
 bool worker_start(struct worker *w, const struct campaign *campaign) {
     int command[2], done[2];
     w->pid = 0;
+    w->is_busy = false;
+    memset(&w->slot->witness, 0, sizeof w->slot->witness);
     if (pipe(command) != 0) return false;
     if (pipe(done) != 0) {
         close_pair(command);
@@ -163,7 +188,6 @@ bool worker_start(struct worker *w, const struct campaign *campaign) {
     close(done[1]);
     w->command_fd = command[1];
     w->done_fd = done[0];
-    w->is_busy = false;
     return true;
 }
 
@@ -171,7 +195,8 @@ void worker_command(struct worker *w) {
     assert(!w->is_busy);
     w->is_busy = true;
     w->slot->chunk.is_done = false;
-    w->beat_time = clock_seconds();
+    w->slot->seed = w->slot->chunk.first;
+    watchdog_start(&w->watchdog, w->pid, atomic_load(&w->slot->witness.beat));
     ssize_t written = write(w->command_fd, "", 1);
     (void)written; /* If it is gone already, the end of done_fd tells. */
 }
@@ -196,15 +221,15 @@ void worker_stop(struct worker *w) {
 
 struct guarded_result {
     struct run_result result;
-    _Atomic uint64_t beat;
+    struct witness witness;
     bool is_done;
 };
 
 static _Noreturn void run_guarded(const struct guarded_run *run, struct guarded_result *shared) {
     become_child();
+    drop_output(run->is_quiet);
     struct simulator s;
-    if (!simulator_new(&s, run->impl, run->enabled)) _exit(5);
-    s.beat = &shared->beat;
+    begin_simulator(&s, run->impl, run->enabled, &shared->witness);
     struct choices choices = run->choices;
     run_execute(&s, &run->config, &choices, &shared->result);
     shared->is_done = true;
@@ -215,17 +240,14 @@ static _Noreturn void run_guarded(const struct guarded_run *run, struct guarded_
 /* Waits for the child; kills it when it does not move. True if it hung. */
 static bool wait_for(pid_t pid, const struct guarded_run *run, struct guarded_result *shared,
                      int *status) {
-    uint64_t beat = 0;
-    double beat_time = clock_seconds();
+    struct watchdog watchdog;
+    watchdog_start(&watchdog, pid, 0);
     for (useconds_t pause_us = 100;; pause_us = pause_us < 20000 ? pause_us * 2 : pause_us) {
         pid_t got = waitpid(pid, status, WNOHANG);
         if (got == pid) return false;
-        uint64_t now = atomic_load(&shared->beat);
-        if (now != beat) {
-            beat = now;
-            beat_time = clock_seconds();
-        }
-        if (campaign_interrupted || clock_seconds() - beat_time > run->hang_seconds) {
+        uint64_t beat = atomic_load(&shared->witness.beat);
+        bool is_hung = watchdog_look(&watchdog, pid, beat, run->hang_seconds);
+        if (is_hung || campaign_interrupted) {
             kill(pid, SIGKILL);
             waitpid(pid, status, 0);
             return true;
@@ -234,24 +256,72 @@ static bool wait_for(pid_t pid, const struct guarded_run *run, struct guarded_re
     }
 }
 
-bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *has_finding) {
-    struct guarded_result *shared = campaign_shared(sizeof *shared);
-    if (shared == NULL) return false;
+void witness_report(const struct witness *witness, int status, struct finding *out) {
+    out->place = witness->place;
+    out->result.steps = witness->place.step;
+    out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    out->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    memcpy(out->assertion, witness->assertion, sizeof out->assertion);
+    out->assertion[sizeof out->assertion - 1] = 0;
+}
+
+bool finding_is_outside(int signal_number) {
+    switch (signal_number) {
+    case 0:
+    case SIGABRT:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGSEGV:
+    case SIGSYS:
+    case SIGTRAP: return false;
+    default: return true;
+    }
+}
+
+/* Runs it once. False when there is no process or no memory, or at Ctrl-C. */
+static bool guard_once(const struct guarded_run *run, struct guarded_result *shared,
+                       struct finding *out, bool *has_finding) {
+    memset(shared, 0, sizeof *shared);
+    if (run->choices.record != NULL) run->choices.record->count = 0;
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) run_guarded(run, shared);
+    if (pid < 0) return false;
     int status = 0;
-    bool is_hung = pid > 0 && wait_for(pid, run, shared, &status);
+    bool is_hung = wait_for(pid, run, shared, &status);
     *out = (struct finding){.nodes = run->config.nodes, .result = shared->result};
     *has_finding = true;
-    if (is_hung) {
-        out->kind = FINDING_HUNG;
-    } else if (!shared->is_done) {
-        out->kind = FINDING_ABORTED;
-        out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    } else {
+    if (shared->is_done) {
         *has_finding = is_finding(&out->result, &out->kind);
+    } else {
+        out->kind = is_hung ? FINDING_HUNG : FINDING_ABORTED;
+        witness_report(&shared->witness, is_hung ? 0 : status, out);
+    }
+    return !shared->witness.has_no_memory && !campaign_interrupted;
+}
+
+bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *has_finding) {
+    struct guarded_result *shared = campaign_shared(sizeof *shared);
+    if (shared == NULL) return false;
+    bool is_good = false;
+    for (uint32_t kills = 0; kills <= CAMPAIGN_KILLS_MAX; kills++) {
+        is_good = guard_once(run, shared, out, has_finding);
+        out->kills = kills;
+        bool is_killed = *has_finding && out->kind == FINDING_ABORTED;
+        if (!is_good || !is_killed || !finding_is_outside(out->signal)) break;
     }
     munmap(shared, sizeof *shared);
-    return pid > 0 && !campaign_interrupted;
+    return is_good;
+}
+
+bool campaign_unguarded(const struct guarded_run *run, struct finding *out, bool *has_finding) {
+    struct simulator s;
+    if (!simulator_new(&s, run->impl, run->enabled)) return false;
+    struct choices choices = run->choices;
+    *out = (struct finding){.nodes = run->config.nodes};
+    run_execute(&s, &run->config, &choices, &out->result);
+    *has_finding = is_finding(&out->result, &out->kind);
+    simulator_free(&s);
+    return true;
 }

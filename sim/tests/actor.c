@@ -36,6 +36,7 @@ static void start(void *node, const struct node_config *config, const struct dis
     s->image = disk->image;
     memset(s->entries, 0, sizeof s->entries);
     s->verdict = NODE_EXECUTED;
+    s->is_forged = false;
     s->view = (struct node_view){.term = disk->term,
                                  .vote = disk->vote,
                                  .last = disk_last(disk),
@@ -71,12 +72,31 @@ static uint64_t event_value(const struct node_event *event) {
     return 0;
 }
 
+/* What a test leaves open is completed so that it keeps to node.h: the log goes as far as what is
+ * applied, terms that nobody showed count as passed, what is saved is a write, and a timer that ran
+ * out is set again. */
+static void complete(struct stage *s, const struct node_event *event) {
+    struct node_view *v = &s->view;
+    struct node_effects *e = &s->effects;
+    node_id id = s->config.self;
+    uint64_t to = e->apply_to;
+    bool is_saving = e->save_vote || e->save_snapshot || e->save_from != 0;
+    if (is_saving && e->write == 0)
+        e->write = world->processes[id].durable + world->disks[id].pending + 1;
+    if (v->commit < to) v->commit = to;
+    if (v->last < to) v->last = to;
+    if (v->last < v->snapshot.index) v->last = v->snapshot.index;
+    if (world->term_max < v->term) world->term_max = v->term;
+    if (event->type == NODE_TIMEOUT && e->timer == NODE_TIMER_KEEP) e->timer = NODE_TIMER_ELECTION;
+}
+
 static void step(void *node, const struct node_event *event, struct node_effects *out) {
     node_id id = ((const struct actor *)node)->self;
     struct stage *s = &stages[id];
     cr_assert(heard_count < HEARD_MAX);
     heard[heard_count++] = (struct heard){event->type, id, event_value(event), world->clock_us};
     s->event = *event;
+    if (!s->is_forged) complete(s, event);
     memcpy(out, &s->effects, offsetof(struct node_effects, scratch));
     clear_effects(&s->effects);
 }
@@ -119,6 +139,7 @@ static struct node_progress progress(const void *node, node_id peer) {
 static bool promise(const void *bytes, size_t size, struct promise *out) {
     cr_assert(size == sizeof out->term);
     out->type = PROMISE_VOTE;
+    out->candidate = 1;
     memcpy(&out->term, bytes, size);
     return true;
 }
@@ -175,6 +196,7 @@ struct cluster_config quiet(uint32_t nodes) {
         .fault_us = 6 * QUIET_US,
         .down_us_max = 10000,
         .pause_us_max = 10000,
+        .hang_us_max = 10000,
         .window = 8,
         .chunk = 10,
         .snapshot = 30,
@@ -329,7 +351,9 @@ static uint64_t fact_value(const struct fact *fact) {
     case FACT_SERVE: return fact->u.read.index;
     case FACT_START:
     case FACT_STEP:
-    case FACT_CRASH: return 0;
+    case FACT_CRASH:
+    case FACT_WIPE:
+    case FACT_CONTRACT: return 0;
     }
     cr_assert(false);
     return 0;
@@ -340,7 +364,8 @@ const char *facts(const struct change *change) {
         [FACT_START] = "start",     [FACT_STEP] = "step",     [FACT_WRITE] = "write",
         [FACT_DURABLE] = "durable", [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
         [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_READ] = "read",
-        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash"};
+        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash",   [FACT_WIPE] = "wipe",
+        [FACT_CONTRACT] = "contract"};
     static struct text t;
     t = (struct text){0};
     for (uint32_t i = 0; i < change->fact_count; i++)

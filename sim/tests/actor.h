@@ -31,6 +31,7 @@ struct stage {
     } entries[ACTOR_ENTRIES_MAX];
     enum node_verdict verdict; /* Of all that it applies. */
     struct node_event event;   /* The last one that it was told. */
+    bool is_forged; /* It answers just what is ordered, even where that breaks the contract. */
 };
 
 /* An event that an actor was told. */

@@ -185,7 +185,13 @@ uint64_t saves(struct world *w, node_id id) {
     return p->next.write;
 }
 
+/* A story may skip terms: they count as passed. */
+static void pass_terms(struct world *w, uint64_t term) {
+    if (w->cluster->term_max < term) w->cluster->term_max = term;
+}
+
 void saves_vote(struct world *w, node_id id, uint64_t term, node_id vote) {
+    pass_terms(w, term);
     struct puppet *p = puppet(w, id);
     saves(w, id);
     p->next.save_vote = true;
@@ -336,6 +342,7 @@ void leads(struct world *w, node_id id, uint64_t term) {
     p->view.role = NODE_LEADER;
     p->view.leader = id;
     p->view.term = term;
+    pass_terms(w, term);
     for (node_id peer = 1; peer <= NODE_MAX; peer++)
         p->peers[peer] = (struct node_progress){.match = 0, .next = p->view.last + 1};
     steps(w, id);

@@ -1,18 +1,47 @@
 /* test_artefact.c - artefacts: what is written is read, and anything else is refused with a
  * position. */
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "artefact.h"
 #include "profile.h"
 
-static char path[64];
+/* A folder of this test alone, and a file in it. */
+static char folder[64], path[96];
 
-static void begin(void) { snprintf(path, sizeof path, "artefact-test.%ld", (long)getpid()); }
-static void end(void) { unlink(path); }
+static void begin(void) {
+    snprintf(folder, sizeof folder, "artefact-test.XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/a.run", folder);
+}
+
+/* Calls with the path of each file in the folder; returns how many there are. */
+static int each_file(int (*call)(const char *)) {
+    DIR *dir = opendir(folder);
+    cr_assert_not_null(dir);
+    int count = 0;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] == '.') continue;
+        char name[sizeof folder + sizeof entry->d_name];
+        snprintf(name, sizeof name, "%s/%s", folder, entry->d_name);
+        if (call != NULL) cr_expect_eq(call(name), 0);
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+static void end(void) {
+    each_file(remove);
+    cr_expect_eq(rmdir(folder), 0);
+}
 
 static struct choice three[] = {
     {CHOICE_EVENT, 0, 7, 3},
@@ -193,25 +222,129 @@ Test(artefact, fuzzer_inputs_are_artefacts) {
     }
 }
 
-/* Goal: every input of the fuzzer means a configuration that is valid. */
+/* Goal: every input of the fuzzer means a configuration that is valid, and may mean any field's
+ * values. Method: random bytes, inputs of all lengths. */
 Test(artefact, any_bytes_give_a_valid_configuration) {
-    for (unsigned first = 0; first < 256; first++)
-        for (size_t size = 0; size < 6000; size += 1999) {
-            static uint8_t bytes[6000];
-            bytes[0] = (uint8_t)first;
-            struct cluster_config config;
-            artefact_bytes_config(bytes, size, 256, &config);
-            cr_expect_null(config_problem(&config));
-        }
+    uint64_t random = 1;
+    uint32_t changes[CONFIG_FIELD_COUNT] = {0};
+    struct cluster_config first, config;
+    artefact_bytes_config(NULL, 0, 256, &first);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t bytes[8];
+        for (unsigned k = 0; k < 8; k++) bytes[k] = random_next(&random);
+        size_t size = i % (sizeof bytes + 1);
+        size_t head = artefact_bytes_config((uint8_t *)bytes, size, i % 2 ? 256 : 16, &config);
+        cr_assert(head <= size);
+        cr_assert_null(config_problem(&config));
+        for (uint32_t k = 0; k < CONFIG_FIELD_COUNT; k++)
+            changes[k] += config_get(&config, &config_fields[k]) !=
+                          config_get(&first, &config_fields[k]);
+    }
+    static const char *const fixed[] = {"latency-min", "sync-min",  "sync-max",    "heartbeat",
+                                        "down-max",    "pause-max", "wipe-same-id"};
+    for (uint32_t k = 0; k < CONFIG_FIELD_COUNT; k++) {
+        bool is_fixed = false;
+        for (size_t n = 0; n < sizeof fixed / sizeof fixed[0]; n++)
+            is_fixed |= strcmp(fixed[n], config_fields[k].name) == 0;
+        cr_expect(is_fixed || changes[k] > 100, "%s: %u", config_fields[k].name, changes[k]);
+    }
 }
 
-/* Goal: what cannot be opened or written is an error, and half a file does not stay. */
+/* Goal: what cannot be opened or written is an error, and is still there afterwards. */
 Test(artefact, files_that_cannot_be_are_errors) {
     struct artefact a = sample(), b;
     struct artefact_error error;
     cr_expect(!artefact_load("no/such/file", &b, &error));
     cr_expect_str_eq(error.text, "no/such/file: No such file or directory");
-    cr_expect(!artefact_load(".", &b, &error));
+    cr_expect(!artefact_load(folder, &b, &error));
     cr_expect(!artefact_save("no/such/dir/x", &a, &error));
-    if (access("/dev/full", W_OK) == 0) cr_expect(!artefact_save("/dev/full", &a, &error));
+    cr_assert_eq(mkdir(path, 0777), 0);
+    cr_expect(!artefact_save(path, &a, &error));
+    cr_expect(strstr(error.text, "it is a directory") != NULL, "%s", error.text);
+    cr_assert_eq(rmdir(path), 0);
+    cr_assert_eq(mkfifo(path, 0777), 0);
+    cr_expect(!artefact_save(path, &a, &error));
+    cr_expect(strstr(error.text, "no regular file") != NULL, "%s", error.text);
+    struct stat status;
+    cr_expect(stat(path, &status) == 0 && S_ISFIFO(status.st_mode));
+    cr_expect_eq(each_file(NULL), 1);
+}
+
+/* Goal: a file without permission to write stays as it is. Method: root, who may write
+ * everything, becomes somebody else, who owns the folder. */
+Test(artefact, a_file_that_must_not_be_written_stays) {
+    enum { NOBODY = 65534 };
+    struct artefact a = sample();
+    struct artefact_error error;
+    write_plain("mine", 4);
+    cr_assert_eq(chmod(path, 0444), 0);
+    bool is_root = geteuid() == 0;
+    if (is_root) cr_assert_eq(chown(folder, NOBODY, NOBODY), 0);
+    if (is_root) cr_assert_eq(setresuid(NOBODY, NOBODY, 0), 0);
+    cr_expect(!artefact_save(path, &a, &error));
+    cr_expect(strstr(error.text, "Permission denied") != NULL, "%s", error.text);
+    if (is_root) cr_assert_eq(setresuid(0, 0, 0), 0);
+    size_t size;
+    cr_expect_eq(strncmp(slurp(&size), "mine", 4), 0);
+    cr_expect_eq(size, 4);
+}
+
+/* Goal: on a full disk an older artefact stays, and no part of the new one. Method: no file may
+ * grow beyond a size, tried from nothing to all of it. */
+Test(artefact, a_full_disk_loses_nothing) {
+    struct artefact old = sample(), new = sample(), loaded;
+    struct artefact_error error;
+    new.at_step = 7;
+    cr_assert(artefact_save(path, &old, &error), "%s", error.text);
+    struct stat status;
+    cr_assert_eq(stat(path, &status), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before;
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    for (rlim_t size = 0; size + 20 < (rlim_t)status.st_size; size += 50) {
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){size, before.rlim_max}), 0);
+        bool is_saved = artefact_save(path, &new, &error);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+        cr_expect(!is_saved, "saved in %d bytes", (int)size);
+        cr_expect(strstr(error.text, "File too large") != NULL, "%s", error.text);
+        cr_assert(artefact_load(path, &loaded, &error), "%s", error.text);
+        cr_expect_eq(loaded.at_step, old.at_step);
+        artefact_free(&loaded);
+        cr_expect_eq(each_file(NULL), 1);
+    }
+    cr_assert(artefact_save(path, &new, &error), "%s", error.text);
+    cr_assert(artefact_load(path, &loaded, &error), "%s", error.text);
+    cr_expect_eq(loaded.at_step, 7);
+    artefact_free(&loaded);
+    cr_expect_eq(each_file(NULL), 1);
+}
+
+static const char *free_path(const struct artefact *a) {
+    static char found[128];
+    struct artefact_error error;
+    cr_assert(artefact_path(folder, "a", a, found, sizeof found, &error), "%s", error.text);
+    return found + strlen(folder) + 1;
+}
+
+/* Goal: an artefact takes the place of one of the same run, and of no other file. */
+Test(artefact, only_the_same_run_is_replaced) {
+    struct artefact a = sample(), other = sample();
+    struct artefact_error error;
+    cr_expect_str_eq(free_path(&a), "a.run");
+    cr_assert(artefact_save(path, &a, &error));
+    snprintf(a.build, sizeof a.build, "another build");
+    cr_expect_str_eq(free_path(&a), "a.run");
+    other.config.client_us++;
+    cr_expect_str_eq(free_path(&other), "a-2.run");
+    other = sample();
+    other.enabled = CHECK_ALL;
+    cr_expect_str_eq(free_path(&other), "a-2.run");
+    other = sample();
+    snprintf(other.node, sizeof other.node, "naive");
+    cr_expect_str_eq(free_path(&other), "a-2.run");
+    other = sample();
+    snprintf(other.origin, sizeof other.origin, "seed 42, profile calm");
+    cr_expect_str_eq(free_path(&other), "a-2.run");
+    write_plain("something else", 14);
+    cr_expect_str_eq(free_path(&a), "a-2.run");
 }

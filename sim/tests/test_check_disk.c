@@ -86,6 +86,21 @@ static void tell_match_of_members(struct world *w, uint32_t variant) {
 /* What a leader knows of its learners must be true, too (5.3). */
 Test(peers, that_learn) { judge(CHECK_MATCH_TRUTH, 3, tell_match_of_members, FORGED); }
 
+/* n1 acts on another configuration than its log says, in which n3 is no member, or is one. */
+static void tell_unknown_peer(struct world *w, uint32_t variant) {
+    agree(w, 2);
+    puppet(w, 1)->is_forged = true;
+    puppet(w, 1)->forged = voters(variant == LEGAL ? nodes(1, 2) : three(1, 2, 3));
+    learns(w, 1, 3, 77);
+}
+
+/* Of a node that is none of its peers a leader need not know anything: what it would say is noise,
+ * and nobody asks. */
+Test(peers, that_the_leader_does_not_have) {
+    silent_with(1u << CHECK_MATCH_TRUTH | 1u << CHECK_MONOTONIC, 3, tell_unknown_peer, LEGAL);
+    fires_alone(CHECK_MATCH_TRUTH, 3, tell_unknown_peer, FORGED);
+}
+
 /* ---- match-truth ---- */
 
 TestSuite(match_truth, .init = open_world, .fini = close_world);

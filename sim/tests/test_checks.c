@@ -74,11 +74,11 @@ TestSuite(table, .init = open_world, .fini = close_world);
 static void tell_havoc(struct world *w, uint32_t variant) {
     (void)variant;
     agree(w, 2);
-    commits(w, 2, 1);
+    commits(w, 2, 2);
     struct puppet *p = puppet(w, 2);
     saves_command(w, 2, 1, (struct node_entry){.term = 1, .command = 9});
     p->view.role = NODE_LEADER;
-    p->view.commit = 0;
+    p->view.commit = 1;
     p->view.last = 2;
     p->next.apply_from = p->next.answer_from = p->next.apply_to = 1;
     promises_vote(w, 2, 3, 1, 0);

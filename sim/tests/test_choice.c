@@ -234,7 +234,7 @@ Test(choice, calm_and_dull_labels_are_not_asked) {
     choice_calm(&calm);
     for (uint32_t label = 0; label < CHOICE_LABEL_COUNT; label++) {
         cr_assert(choice_take(&calm, (enum choice_label)label, 0, 9) == 0, "label %u", label);
-        struct choices c = {.next = next_counted, .dull = 1u << label};
+        struct choices c = {.next = next_counted, .dull = (uint64_t)1 << label};
         for (uint32_t other = 0; other < CHOICE_LABEL_COUNT; other++)
             cr_assert(choice_take(&c, (enum choice_label)other, 0, 9) == (other == label ? 0 : 8));
     }
@@ -346,7 +346,8 @@ Test(choice, bytes_reach_every_answer) {
         CHOICE_LOSS,           CHOICE_DUPLICATE,     CHOICE_DELAY,     CHOICE_SYNC_LEFT,
         CHOICE_CRASH,          CHOICE_PAUSE,         CHOICE_PARTITION, CHOICE_HEAL,
         CHOICE_CLIENT_TARGET,  CHOICE_CLIENT_FORGET, CHOICE_CHANGE,    CHOICE_TRANSFER,
-        CHOICE_OPERATOR_TARGET};
+        CHOICE_OPERATOR_TARGET, CHOICE_MOMENT,       CHOICE_LATE,      CHOICE_HANG,
+        CHOICE_STOP,           CHOICE_RENEW,         CHOICE_WIPE};
     bool is_fault[CHOICE_LABEL_COUNT] = {false};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) is_fault[faults[i]] = true;
     for (uint32_t label = 0; label < CHOICE_LABEL_COUNT; label++)

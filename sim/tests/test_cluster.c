@@ -165,8 +165,6 @@ Test(cluster, timers_are_as_ordered) {
     stages[1].effects.timer = NODE_TIMER_ELECTION;
     happen_now(EVENT_CLIENT, 0);
     cr_assert(pending(EVENT_TIMER, 1) == QUIET_US + 4321);
-    poke(1);
-    cr_assert(pending(EVENT_TIMER, 1) == 0);
 }
 
 /* Goal: the limits of a configuration are reached, not passed. Method: each time is chosen as long
@@ -228,7 +226,7 @@ Test(cluster, lives_begin_and_end_in_turn) {
         stage_begin(quiet(n));
         cr_assert(actor_start_count == starts + n && world->change.fact_count == n);
         order_write(1, 1);
-        stages[1].view.vote = 9;
+        stages[1].view.vote = (node_id)n;
         stages[1].view.snapshot = (struct node_snapshot){.index = 3, .term = 7, .state = 33};
         stages[1].effects.save_snapshot = stages[1].effects.apply_snapshot = true;
         poke(1);
@@ -240,7 +238,7 @@ Test(cluster, lives_begin_and_end_in_turn) {
         run_for(DOWN_US);
         cr_assert(world->processes[1].applied == 3 && world->processes[1].state == 33);
         cr_assert(actor_start_count == starts + n + 1 && world->processes[1].is_alive);
-        cr_assert(stages[1].view.term == 1 && stages[1].view.vote == 9);
+        cr_assert(stages[1].view.term == 1 && stages[1].view.vote == n);
         cr_assert(stages[1].config.self == 1 && stages[1].config.batch_max == 8);
         cr_assert(__builtin_popcountll(stages[1].config.voters) == (int)n);
         cr_assert(!(stages[1].config.voters & 1) && stages[1].config.voters >> n & 1);

@@ -7,95 +7,155 @@
 
 /* ---- faults ---- */
 
-/* The twin of the faults: what the choices of one occasion say. */
-struct verdict {
-    node_set cut[NODE_MAX + 1];
-    uint32_t paused, crashed, crash_point;
-    uint64_t pause_us;
+/* The twin of the faults: reads the choices of one occasion in order and says what they mean. */
+struct twin {
+    const struct choice_list *list;
+    size_t position;
+    node_id leader; /* 0: nobody leads. */
+    node_set cut[NODE_MAX + 1], gone;
+    uint32_t paused, hung, crashed, crash_point;
+    uint64_t pause_us, hang_us;
 };
 
-static uint32_t value_of(const struct choice_list *list, uint32_t label, uint32_t nth) {
-    for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].label == label && nth-- == 0) return list->items[i].value;
-    return 0;
+/* The next choice, which is one of that label. */
+static uint32_t answer(struct twin *t, enum choice_label label) {
+    cr_assert(t->position < t->list->count);
+    const struct choice *item = &t->list->items[t->position++];
+    cr_assert(item->label == label, "%s, not %s", choice_label_name((enum choice_label)item->label),
+              choice_label_name(label));
+    return item->value;
 }
 
-/* A partition takes two nodes, and one with sides a side for each node. */
-static void check_partition_choices(const struct choice_list *list, uint32_t chosen, uint32_t n) {
-    uint32_t nodes = 0, sides = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct choice *item = &list->items[i];
-        if (item->label != CHOICE_PARTITION_NODE) continue;
-        if (nodes < 2) nodes += item->bound == n;
-        else sides += item->bound == 2 && item->subject == sides + 1;
-    }
-    bool has_sides = chosen == NETWORK_HALVES + 1 || chosen == NETWORK_BRIDGE + 1;
-    cr_assert(nodes == (chosen == 0 ? 0 : 2) && sides == (has_sides ? n : 0));
+static node_id aimed(struct twin *t, uint32_t chosen) {
+    bool means_leader = t->leader != 0 && answer(t, CHOICE_VICTIM) != 0;
+    return means_leader ? t->leader : (node_id)chosen;
 }
 
-/* Of CHOICE_PARTITION_NODE, the first two are the nodes; then come the sides, node by node. */
-static void judge_partition(const struct choice_list *list, struct verdict *v) {
+/* Whom the fault hits; 0: nobody. */
+static uint32_t victim(struct twin *t, enum choice_label label) {
+    uint32_t chosen = answer(t, label);
+    uint32_t id = chosen != 0 ? aimed(t, chosen) : 0;
+    return id != 0 && world->processes[id].is_alive ? id : 0;
+}
+
+static void read_partition(struct twin *t) {
     static struct network network;
-    uint32_t shape = value_of(list, CHOICE_PARTITION, 0), n = cluster_count(world);
-    check_partition_choices(list, shape, n);
-    memcpy(network.cut, v->cut, sizeof v->cut);
-    if (value_of(list, CHOICE_HEAL, 0) != 0) network_heal(&network);
+    uint32_t n = cluster_count(world);
+    if (answer(t, CHOICE_HEAL) != 0) memset(t->cut, 0, sizeof t->cut);
+    uint32_t shape = answer(t, CHOICE_PARTITION);
+    if (shape == 0) return;
+    memcpy(network.cut, t->cut, sizeof t->cut);
+    node_id first = aimed(t, 1 + answer(t, CHOICE_PARTITION_NODE));
+    node_id second = (node_id)(1 + answer(t, CHOICE_PARTITION_NODE));
     node_set side = 0;
-    for (uint32_t id = 1; id <= n; id++)
-        if (value_of(list, CHOICE_PARTITION_NODE, id + 1) != 0) side |= node_bit((node_id)id);
-    if (shape != 0)
-        network_partition(&network, (enum network_shape)(shape - 1), (node_id)n,
-                          (node_id)(1 + value_of(list, CHOICE_PARTITION_NODE, 0)),
-                          (node_id)(1 + value_of(list, CHOICE_PARTITION_NODE, 1)), side);
-    memcpy(v->cut, network.cut, sizeof v->cut);
+    if (shape == NETWORK_HALVES + 1 || shape == NETWORK_BRIDGE + 1)
+        for (uint32_t id = 1; id <= n; id++)
+            if (answer(t, CHOICE_PARTITION_NODE) != 0) side |= node_bit((node_id)id);
+    network_partition(&network, (enum network_shape)(shape - 1), (node_id)n, first, second, side);
+    memcpy(t->cut, network.cut, sizeof t->cut);
 }
 
-static void check_occasion(const struct choice_list *list, struct verdict *v,
-                           const struct change *change) {
-    judge_partition(list, v);
-    cr_assert(memcmp(v->cut, world->network.cut, sizeof v->cut) == 0);
-    uint32_t shape = value_of(list, CHOICE_PARTITION, 0);
-    for (uint32_t i = 0; i < NETWORK_SHAPE_COUNT; i++)
-        cr_assert(world->counts[SOMETIMES_HALVES + i] == (i + 1 == shape));
-    uint32_t paused = value_of(list, CHOICE_PAUSE, 0), crashed = value_of(list, CHOICE_CRASH, 0);
-    uint32_t point = value_of(list, CHOICE_CRASH_POINT, 0);
-    bool is_crash = crashed != 0 && point == 0;
-    cr_assert_str_eq(facts(change), is_crash ? "crash" : "");
-    if (is_crash) cr_assert(change->facts[0].node == crashed);
+/* Of five or more voters, two may be gone, if the spares are not counted. */
+static bool may_stop(const struct twin *t, uint32_t id) {
+    node_set voters = cluster_voters(world);
+    return node_is_majority(voters, voters & ~t->gone & ~node_bit((node_id)id));
+}
+
+/* REQUIRES: all nodes were alive before the occasion. */
+static void read_occasion(struct twin *t) {
+    read_partition(t);
+    t->paused = victim(t, CHOICE_PAUSE);
+    if (t->paused != 0) t->pause_us = 1 + answer(t, CHOICE_PAUSE_TIME);
+    t->hung = victim(t, CHOICE_HANG);
+    if (t->hung != 0) t->hang_us = 1 + answer(t, CHOICE_HANG_TIME);
+    t->crashed = victim(t, CHOICE_CRASH);
+    if (t->crashed != 0) t->crash_point = answer(t, CHOICE_CRASH_POINT);
+}
+
+static bool crashes_now(const struct twin *t, uint32_t id) {
+    return id != 0 && id == t->crashed && t->crash_point == 0;
+}
+
+static void check_process(const struct twin *t, uint32_t id) {
+    const struct process *p = &world->processes[id];
+    bool is_dead = crashes_now(t, id);
+    cr_assert(p->is_alive == !is_dead);
+    if (is_dead) return;
+    cr_assert(p->crash_before == (id == t->crashed ? t->crash_point : 0));
+    cr_assert(p->resume_us == (id == t->paused ? world->clock_us + t->pause_us : 0));
+    cr_assert(p->hung_us == (id == t->hung ? world->clock_us + t->hang_us : 0));
+}
+
+/* All nodes live, nothing else is due, and some seeds have a leader. */
+static void begin_occasion(struct twin *t, uint64_t seed) {
+    memset(world->counts, 0, sizeof world->counts);
+    world->queue.count = 0;
+    t->position = 0;
+    t->leader = seed % 2 == 0 ? 0 : (node_id)(1 + seed / 2 % cluster_count(world));
+    t->crashed = t->crash_point = 0;
     for (uint32_t id = 1; id <= cluster_count(world); id++) {
-        const struct process *p = &world->processes[id];
-        bool is_dead = is_crash && id == crashed;
-        cr_assert(p->is_alive == !is_dead);
-        cr_assert(p->crash_before == (id == crashed ? point : 0));
-        uint64_t resume_us = world->clock_us + 1 + value_of(list, CHOICE_PAUSE_TIME, 0);
-        cr_assert(p->resume_us == (id == paused && !is_dead ? resume_us : 0));
+        struct process *p = &world->processes[id];
+        p->is_alive = true;
+        p->crash_before = 0;
+        p->resume_us = p->hung_us = 0;
+        p->view.role = id == t->leader ? NODE_LEADER : NODE_FOLLOWER;
     }
 }
 
 /* Goal: a fault is what was chosen, where it was chosen. Method: random occasions; their choices,
- * as recorded, are read back and tell which links are cut, who pauses and who crashes, and when. */
+ * as recorded, are read back in order and tell which links are cut, who pauses, whose disk hangs,
+ * and who crashes, and when. With a leader, half of them mean it. */
 Test(cluster, faults_hit_as_chosen) {
-    struct choice items[64];
+    struct choice items[128];
     struct choice_odds odds;
     for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++) odds.odds[i] = CHOICE_UNIFORM;
+    odds.odds[CHOICE_STOP] = CHOICE_NEVER;
     for (uint64_t seed = 0; seed < 3000; seed++) {
         struct cluster_config config = quiet(3 + (uint32_t)(seed % 7));
         config.spares = (uint32_t)(seed / 7 % 3);
         stage_begin(config);
-        struct choice_list list = {.items = items, .capacity = 64};
+        struct choice_list list = {.items = items, .capacity = 128};
         choices_random(&stage_choices, seed, &odds, &list);
-        struct verdict verdict = {0};
+        struct twin twin = {.list = &list};
         for (uint32_t occasion = 0; occasion < 3; occasion++) {
             list.count = 0;
-            memset(world->counts, 0, sizeof world->counts);
-            world->queue.count = 0; /* Nothing else is due. */
+            begin_occasion(&twin, seed);
+            bool is_alive[NODE_MAX + 1];
+            const char *what = facts(fault_now());
             for (uint32_t id = 1; id <= cluster_count(world); id++) {
-                world->processes[id].is_alive = true;
-                world->processes[id].crash_before = 0;
-                world->processes[id].resume_us = 0;
+                is_alive[id] = world->processes[id].is_alive;
+                world->processes[id].is_alive = true; /* As it was when the choices were taken. */
             }
-            check_occasion(&list, &verdict, fault_now());
+            read_occasion(&twin);
+            for (uint32_t id = 1; id <= cluster_count(world); id++)
+                world->processes[id].is_alive = is_alive[id];
+            cr_assert_str_eq(what, crashes_now(&twin, twin.crashed) ? "crash" : "");
+            cr_assert(memcmp(twin.cut, world->network.cut, sizeof twin.cut) == 0);
+            for (uint32_t id = 1; id <= cluster_count(world); id++) check_process(&twin, id);
         }
+    }
+}
+
+/* Goal: nodes stop for good, but never so many that nothing could go on. Method: each occasion
+ * chooses a node that shall stop, in turn: it does, and does not restart, as long as those that go
+ * on are a majority of the voters. */
+Test(cluster, nodes_stop_for_good) {
+    for (uint32_t n = 1; n <= 9; n++) {
+        struct cluster_config config = quiet(n);
+        config.spares = 1;
+        stage_begin(config);
+        struct twin twin = {0};
+        for (uint32_t id = 1; id <= n + 1; id++) {
+            forced[CHOICE_STOP] = id;
+            bool may = may_stop(&twin, id);
+            cr_assert_str_eq(facts(fault_now()), may ? "crash" : "", "n%u of %u", id, n);
+            if (may) twin.gone |= node_bit((node_id)id);
+            cr_assert(world->gone == twin.gone);
+            cr_assert(pending(EVENT_RESTART, id) == 0);
+        }
+        run_for(QUIET_US / 2);
+        for (uint32_t id = 1; id <= n + 1; id++)
+            cr_assert(world->processes[id].is_alive == !(twin.gone >> id & 1));
     }
 }
 

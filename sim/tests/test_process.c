@@ -216,7 +216,7 @@ Test(cluster, chunks_make_a_snapshot) {
         {5, 30, 0, 10, 3, false, false},  {5, 30, 20, 10, 3, false, false}, /* A gap. */
         {5, 30, 0, 20, 2, false, false},  {6, 30, 20, 10, 2, false, false}, /* Another one. */
         {5, 30, 0, 20, 2, false, false},  {5, 40, 20, 10, 2, false, false}, /* Longer. */
-        {5, 30, 0, 20, 2, false, false},  {5, 30, 20, 11, 2, false, false}, /* Too long. */
+        {5, 30, 0, 20, 2, false, false},  {5, 30, 20, 9, 2, false, false},  /* Too short. */
         {5, 30, 0, 20, 2, false, false},  {5, 30, 0, 20, 3, false, false},
         {5, 30, 20, 10, 3, true, false},  {5, 1, 0, 1, 2, true, false},
     };

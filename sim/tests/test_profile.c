@@ -71,48 +71,88 @@ Test(profile, same_seed_same_weather) {
     }
 }
 
-/* What hurts, as a set of labels. */
-enum {
-    LOSSY = 1 << CHOICE_LOSS | 1 << CHOICE_DUPLICATE | 1 << CHOICE_DELAY,
-    SPLIT = 1 << CHOICE_PARTITION | 1 << CHOICE_HEAL,
-    CRASHY = 1 << CHOICE_CRASH | 1 << CHOICE_PAUSE | 1 << CHOICE_SYNC_LEFT,
-    OPERATOR = 1 << CHOICE_CHANGE | 1 << CHOICE_TRANSFER | 1 << CHOICE_OPERATOR_TARGET,
-    CLIENTS = 1 << CHOICE_CLIENT_TARGET | 1 << CHOICE_CLIENT_FORGET,
-    SWARM = LOSSY | CRASHY | OPERATOR | CLIENTS | 1 << CHOICE_PARTITION,
-    FAULTS = LOSSY | SPLIT | CRASHY | SWARM
-};
+/* Faults, and requests that may go wrong, as sets of labels. */
+static uint64_t set_of(const enum choice_label *labels, size_t count) {
+    uint64_t set = 0;
+    for (size_t i = 0; i < count; i++) set |= (uint64_t)1 << labels[i];
+    return set;
+}
+#define SET(...)                                                                                   \
+    set_of((const enum choice_label[]){__VA_ARGS__},                                               \
+           sizeof((const enum choice_label[]){__VA_ARGS__}) / sizeof(enum choice_label))
 
-static uint32_t labels_on(const struct choice_odds *odds) {
-    uint32_t set = 0;
+static uint64_t lossy(void) { return SET(CHOICE_LOSS, CHOICE_DUPLICATE, CHOICE_DELAY); }
+static uint64_t split(void) { return SET(CHOICE_PARTITION, CHOICE_HEAL); }
+static uint64_t crashy(void) {
+    return SET(CHOICE_CRASH, CHOICE_PAUSE, CHOICE_SYNC_LEFT, CHOICE_HANG, CHOICE_STOP);
+}
+static uint64_t swarm(void) {
+    return lossy() | crashy() |
+           SET(CHOICE_PARTITION, CHOICE_MOMENT, CHOICE_LATE, CHOICE_CLIENT_TARGET);
+}
+static uint64_t requests(void) {
+    return SET(CHOICE_CHANGE, CHOICE_TRANSFER, CHOICE_OPERATOR_TARGET, CHOICE_CLIENT_FORGET,
+               CHOICE_CLIENT_STAY, CHOICE_RENEW);
+}
+
+static uint64_t labels_on(const struct choice_odds *odds) {
+    uint64_t set = 0;
     for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++)
-        if (odds->odds[i] != CHOICE_NEVER) set |= 1u << i;
+        if (odds->odds[i] != CHOICE_NEVER) set |= (uint64_t)1 << i;
     return set;
 }
 
 /* Goal: a profile is the weather that its help promises. Method: the faults that its odds allow, in
  * every seed; and what varies without hurting varies in all of them. */
 Test(profile, faults_are_those_of_the_name) {
-    static const uint32_t faults[] = {[PROFILE_CALM] = 0,
-                                      [PROFILE_LOSSY] = LOSSY,
-                                      [PROFILE_SPLIT] = SPLIT,
-                                      [PROFILE_CRASHY] = CRASHY};
+    const uint64_t faults[] = {[PROFILE_CALM] = 0,
+                               [PROFILE_LOSSY] = lossy(),
+                               [PROFILE_SPLIT] = split(),
+                               [PROFILE_CRASHY] = crashy()};
+    const uint64_t all = swarm() | split(), varying = SET(CHOICE_CLIENT_READ) | requests();
     for (uint32_t p = PROFILE_CALM; p <= PROFILE_CRASHY; p++)
         for (uint32_t seed = 0; seed < 1000; seed++) {
             struct profile_request r = request((enum profile)p, 1, 9);
             struct cluster_config config;
             struct choice_odds odds;
             profile_draw(&r, seed, &config, &odds);
-            cr_assert((labels_on(&odds) & FAULTS) == faults[p], "%s: %x", profile_table[p].name,
-                      labels_on(&odds) & FAULTS);
-            cr_assert((labels_on(&odds) & ~(uint32_t)FAULTS) ==
-                      (1u << CHOICE_LABEL_COUNT) - 1 - FAULTS);
+            uint64_t on = labels_on(&odds);
+            cr_assert((on & all) == faults[p], "%s", profile_table[p].name);
+            cr_assert((on | all | varying) == ((uint64_t)1 << CHOICE_LABEL_COUNT) - 1);
             for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++)
-                if (FAULTS >> i & 1) cr_assert(odds.odds[i] <= 1u << 31, "label %u", i);
+                if (all >> i & 1) cr_assert(odds.odds[i] <= 1u << 31, "label %u", i);
         }
 }
 
+/* Goal: every profile tries the whole core. Method: over its seeds, each has operators with spare
+ * nodes and nodes in reserve, clients with sessions, leases, options on, off and mixed; and each
+ * request is on in some and off in others. */
+Test(profile, every_profile_tries_the_whole_core) {
+    for (uint32_t p = 0; p < PROFILE_COUNT; p++) {
+        uint32_t spares = 0, reserves = 0, clients = 0, leases = 0, mixed = 0;
+        uint64_t ever = 0, always = UINT64_MAX;
+        for (uint32_t seed = 0; seed < 1000; seed++) {
+            struct profile_request r = request((enum profile)p, 1, 9);
+            struct cluster_config config;
+            struct choice_odds odds;
+            profile_draw(&r, seed, &config, &odds);
+            spares += config.spares > 0 && config.operator_us > 0;
+            reserves += config.reserve > 0;
+            clients += config.clients > 0;
+            leases += config.lease_us > 0;
+            mixed += config.pre_vote != 0 && config.pre_vote != CONFIG_OPTION_ALL;
+            ever |= labels_on(&odds);
+            always &= labels_on(&odds);
+        }
+        cr_assert(spares > 500 && reserves > 250 && clients > 500 && leases > 150 && mixed > 100,
+                  "%s: %u %u %u %u %u", profile_table[p].name, spares, reserves, clients, leases,
+                  mixed);
+        cr_assert((ever & requests()) == requests() && (always & requests()) == 0);
+    }
+}
+
 /* Goal: swarm: a fault that is off lets others go far. Method: over all seeds, each fault is on in
- * about half of them at four levels, and for any two faults all four cases of on and off come. */
+ * about half of them at several levels, and for any two faults all four cases of on and off come. */
 Test(profile, swarm_turns_each_fault_on_and_off) {
     static uint32_t pairs[CHOICE_LABEL_COUNT][CHOICE_LABEL_COUNT][4];
     uint32_t levels[CHOICE_LABEL_COUNT][4] = {{0}};
@@ -121,7 +161,7 @@ Test(profile, swarm_turns_each_fault_on_and_off) {
         struct cluster_config config;
         struct choice_odds odds;
         profile_draw(&r, seed, &config, &odds);
-        uint32_t on = labels_on(&odds);
+        uint64_t on = labels_on(&odds);
         cr_assert(on >> CHOICE_HEAL & 1, "without healing, all partitions stay");
         for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++) {
             for (uint32_t j = 0; j < i; j++) pairs[i][j][(on >> i & 1) * 2 + (on >> j & 1)]++;
@@ -129,21 +169,23 @@ Test(profile, swarm_turns_each_fault_on_and_off) {
             levels[i][of_100 > 20 ? 3 : of_100 > 6 ? 2 : of_100 > 2 ? 1 : 0]++;
         }
     }
+    const uint64_t set = (swarm() | requests()) & ~SET(CHOICE_PARTITION);
     for (uint32_t i = 0; i < CHOICE_LABEL_COUNT; i++) {
-        if (!(SWARM >> i & 1)) continue;
-        for (uint32_t k = 1; k < 4; k++) cr_assert(levels[i][k] > SEEDS / 16, "label %u", i);
+        if (!(set >> i & 1)) continue;
+        uint32_t level_count = 0;
+        for (uint32_t k = 0; k < 4; k++) level_count += levels[i][k] > SEEDS / 16;
+        cr_assert(level_count >= 2, "label %u", i);
         for (uint32_t j = 0; j < i; j++)
-            for (uint32_t k = 0; k < 4 && (SWARM >> j & 1); k++)
-                cr_assert(pairs[i][j][k] > SEEDS / 8, "labels %u and %u: %u times", i, j,
+            for (uint32_t k = 0; k < 4 && (set >> j & 1); k++)
+                cr_assert(pairs[i][j][k] > SEEDS / 10, "labels %u and %u: %u times", i, j,
                           pairs[i][j][k]);
     }
 }
 
 /* Goal: swarm moves every limit up and down, too. Method: each field takes many values over the
- * seeds; the slack is none, some and infinite. Times that others hang on stay, and leases are rare.
- */
+ * seeds; the slack is none, some and infinite. Times that others hang on stay. */
 Test(profile, swarm_moves_every_limit) {
-    static const char *const fixed[] = {"steps", "sync-min", "election-min", "election-max"};
+    static const char *const fixed[] = {"steps", "sync-min", "wipe-same-id"};
     struct profile_request r = request(PROFILE_SWARM, 3, 5);
     uint32_t slack_none = 0, slack_all = 0;
     uint32_t changes[CONFIG_FIELD_COUNT] = {0};
@@ -161,9 +203,8 @@ Test(profile, swarm_moves_every_limit) {
     cr_assert(slack_none + slack_all < SEEDS * 3 / 4);
     for (uint32_t i = 0; i < CONFIG_FIELD_COUNT; i++) {
         bool is_fixed = false;
-        for (uint32_t k = 0; k < 4; k++) is_fixed |= strcmp(fixed[k], config_fields[i].name) == 0;
-        bool is_rare = strcmp(config_fields[i].name, "lease") == 0;
-        cr_assert(is_fixed || changes[i] > SEEDS / (is_rare ? 16 : 3), "%s changed %u times",
+        for (uint32_t k = 0; k < 3; k++) is_fixed |= strcmp(fixed[k], config_fields[i].name) == 0;
+        cr_assert(is_fixed || changes[i] > SEEDS / 4, "%s changed %u times",
                   config_fields[i].name, changes[i]);
     }
 }
@@ -202,7 +243,8 @@ Test(config, table_covers_the_struct) {
  * finds it by name, writing changes it and no other. */
 Test(config, fields_are_the_members_named) {
     const struct cluster_config config = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,
-                                          15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28};
+                                          15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
+                                          29, 30, 31};
     const struct {
         const char *name;
         uint32_t value;
@@ -235,6 +277,9 @@ Test(config, fields_are_the_members_named) {
         {"check-quorum", config.check_quorum},
         {"drift", config.drift},
         {"lease", config.lease_us},
+        {"hang-max", config.hang_us_max},
+        {"reserve", config.reserve},
+        {"wipe-same-id", config.wipe_same_id},
     };
     for (uint32_t i = 0; i < CONFIG_FIELD_COUNT; i++) {
         const struct config_field *f = config_find(members[i].name);
@@ -311,6 +356,7 @@ Test(config, reversed_ranges_are_told) {
  * allow, longer, and with a node that does not wait; as many nodes as there are ids, and more. */
 Test(config, leases_and_ids_have_their_limits) {
     struct cluster_config config = good_config();
+    config.check_quorum = CONFIG_OPTION_ALL;
     config.election_us_min = 110000;
     config.lease_us = 99999;
     cr_assert(config_problem(&config) == NULL, "%s", config_problem(&config));
@@ -319,7 +365,11 @@ Test(config, leases_and_ids_have_their_limits) {
     config.lease_us = 1;
     config.check_quorum = CONFIG_OPTION_ALL - 1;
     cr_assert(strstr(config_problem(&config), "check-quorum") != NULL);
+    config.check_quorum = CONFIG_OPTION_ALL;
     config.lease_us = 0;
+    config.reserve = config.spares + 1;
+    cr_assert(strstr(config_problem(&config), "reserve") != NULL);
+    config.reserve = 0;
     config.nodes = 60;
     config.spares = 3;
     cr_assert(config_problem(&config) == NULL);
