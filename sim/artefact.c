@@ -231,7 +231,7 @@ static bool read_number(struct reader *r, const char *key, uint64_t max, int bas
 }
 
 static bool read_version(struct reader *r) {
-    uint64_t version;
+    uint64_t version = 0;
     if (!next_line(r)) return false;
     r->word += strlen(magic_run);
     char *at = r->word;
@@ -258,7 +258,7 @@ static bool read_checks(struct reader *r, struct artefact *a) {
 
 static bool read_config(struct reader *r, struct cluster_config *config) {
     for (size_t i = 0; i < CONFIG_FIELD_COUNT; i++) {
-        uint64_t value;
+        uint64_t value = 0;
         if (!read_number(r, config_fields[i].name, UINT32_MAX, 10, &value)) return false;
         config_set(config, &config_fields[i], (uint32_t)value);
     }
@@ -277,7 +277,7 @@ static bool find_label(const char *name, uint16_t *out) {
 
 static bool read_choice(struct reader *r, struct choice *out) {
     char *name = NULL;
-    uint64_t subject, bound, value;
+    uint64_t subject = 0, bound = 0, value = 0;
     if (!next_line(r) || !next_word(r, "the label of a choice", &name)) return false;
     if (!find_label(name, &out->label)) {
         r->word = name;
@@ -294,7 +294,7 @@ static bool read_choice(struct reader *r, struct choice *out) {
 }
 
 static bool read_choices(struct reader *r, struct artefact *a) {
-    uint64_t count;
+    uint64_t count = 0;
     if (!read_number(r, "choices", r->size, 10, &count)) return false;
     a->choices.items = malloc((count + 1) * sizeof a->choices.items[0]);
     if (a->choices.items == NULL) return fail(r, "no memory for %" PRIu64 " choices", count);

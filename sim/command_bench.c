@@ -45,7 +45,7 @@ static double measure_heap(uint32_t pending) {
     }
     static volatile uint64_t sink;
     sink = sum + sink;
-    return (clock_seconds() - start) * 1e9 / ROUNDS;
+    return (clock_seconds() - start) * 1e9 / (double)ROUNDS;
 }
 
 /* ---- the engine ---- */
@@ -185,7 +185,7 @@ static double measure_copy(void) {
         memcpy(nodes + size * (i % NODES), nodes + size * ((i + 1) % NODES), size);
         __asm__ volatile("" : : "r"(nodes) : "memory"); /* Each copy counts. */
     }
-    double ns = (clock_seconds() - start) * 1e9 / ROUNDS;
+    double ns = (clock_seconds() - start) * 1e9 / (double)ROUNDS;
     free(nodes);
     return ns;
 }

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "artefact.h"
-#include "build_id.h"
 #include "commands.h"
 #include "nodes.h"
+
+/* The id that this program would save for the artefact's node. */
+static const char *build_of(const struct artefact *a) { return node_build_id(node_find(a->node)); }
 
 static void prepare(const struct artefact *a, const struct node_impl *impl,
                     struct guarded_run *run) {
@@ -29,7 +31,7 @@ static bool is_same(const struct artefact *a, const struct finding *finding, con
 
 static enum exit_code differs(const struct options *o, const struct artefact *a,
                               const struct finding *finding, const char *outcome) {
-    bool is_same_build = strcmp(a->build, build_id) == 0;
+    bool is_same_build = strcmp(a->build, build_of(a)) == 0;
     fprintf(stderr,
             "raftsim: %s: saved was '%s' at step %" PRIu64 ", digest %016" PRIx64
             "; now it is '%s' at step %" PRIu64 ", digest %016" PRIx64 "%s%s: %s\n",
@@ -44,7 +46,7 @@ static enum exit_code differs(const struct options *o, const struct artefact *a,
 static void show(const struct options *o, const struct artefact *a, const struct finding *finding,
                  bool has_finding) {
     struct output_context about = {.node = a->node,
-                                   .build = build_id,
+                                   .build = build_of(a),
                                    .origin = a->origin,
                                    .program = o->program,
                                    .artefact = o->file};
@@ -64,10 +66,10 @@ static enum exit_code replay(const struct options *o, const struct artefact *a) 
                 o->file, a->node);
         return EXIT_USAGE;
     }
-    if (!a->is_bytes && strcmp(a->build, build_id) != 0)
+    if (!a->is_bytes && strcmp(a->build, build_of(a)) != 0)
         fprintf(stderr,
                 "raftsim: %s was saved by build %s, this is %s: it may come out differently\n",
-                o->file, a->build, build_id);
+                o->file, a->build, build_of(a));
     struct guarded_run run;
     prepare(a, impl, &run);
     struct finding finding;

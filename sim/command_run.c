@@ -8,8 +8,8 @@
 
 #include "again.h"
 #include "artefact.h"
-#include "build_id.h"
 #include "commands.h"
+#include "nodes.h"
 #include "store.h"
 #include "watchdog.h"
 
@@ -119,7 +119,7 @@ static bool save(const struct watch *w, const struct finding *finding,
                  size_t size) {
     const struct options *o = w->options;
     struct artefact a = {.enabled = run->enabled, .config = run->config, .choices = *record};
-    snprintf(a.build, sizeof a.build, "%s", build_id);
+    snprintf(a.build, sizeof a.build, "%s", node_build_id(run->impl));
     struct text node = text_begin(a.node, sizeof a.node);
     text_add(&node, "%s", run->impl->name);
     origin_of(&o->campaign, finding->seed, a.origin, sizeof a.origin);
@@ -164,7 +164,7 @@ static void on_finding(void *context, const struct campaign *c, const struct fin
     struct finding shown = *finding;
     if (w->artefacts++ < ARTEFACTS_MAX) keep(w, c, finding, &shown, path, sizeof path);
     struct output_context about = {.node = c->impl->name,
-                                   .build = build_id,
+                                   .build = node_build_id(c->impl),
                                    .origin = origin,
                                    .program = w->options->program,
                                    .artefact = path[0] != 0 ? path : NULL,
@@ -187,7 +187,7 @@ static void on_progress(void *context, const struct campaign *c, const struct ta
     struct watch *w = context;
     enum { LINE_SECONDS = 30 };
     if (!w->is_terminal && seconds < w->report_time) return;
-    w->report_time = seconds + LINE_SECONDS;
+    w->report_time = seconds + (double)LINE_SECONDS;
     uint64_t total = (c->last - c->first) / c->shards + 1;
     fprintf(stderr, "%s%" PRIu64, w->is_terminal ? "\r\033[K" : "", tally->runs);
     if (c->seconds > 0) fprintf(stderr, " runs, %.0f of %u s", seconds, c->seconds);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define FIELD(name, field, min, max, help)                                                         \
-    { (name), offsetof(struct cluster_config, field), (min), (max), (help) }
+    {(name), offsetof(struct cluster_config, field), (min), (max), (help)}
 
 enum { TIME_MAX_US = 60 * 1000 * 1000, BYTES_MAX = 1000 * 1000, DRIFT_MAX = 100 };
 

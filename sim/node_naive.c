@@ -120,8 +120,9 @@ static bool is_full(const struct naive *n) { return n->last - n->snapshot.index 
 /* Makes `item` the last one of the log, at `index`. */
 static void cut_and_put(struct naive *n, uint64_t index, struct item item) {
     assert(index > n->commit && index <= n->last + 1 && index - n->snapshot.index <= LOG_MAX);
-    n->log = realloc(n->log, (index - n->snapshot.index) * sizeof item);
-    assert(n->log != NULL);
+    struct item *log = realloc(n->log, (index - n->snapshot.index) * sizeof item);
+    assert(log != NULL);
+    n->log = log;
     n->last = index;
     *item_at(n, index) = item;
 }
