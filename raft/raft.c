@@ -32,6 +32,7 @@ static void effects_begin(struct raft_effects *out) {
     out->read_count = 0;
     out->refusal = RAFT_ACCEPTED;
     out->leader = 0;
+    out->lost_peer = 0;
 }
 
 raft_write raft_write_open(struct raft *r, struct raft_effects *out) {

@@ -227,6 +227,12 @@ struct raft_effects {
     struct raft_read reads[RAFT_READS_MAX + 1];
     enum raft_refusal refusal;
     raft_id leader; /* Also of RAFT_READ. 0: unknown. */
+    /* 6. Tell the operator: the storage of this peer has lost entries; 0: of none. To a message
+     * that this leader sent after the peer had acknowledged an entry, the peer has answered that it
+     * lacks that entry. It is told with every such answer, and changes nothing else: the leader
+     * still counts the peer's copy, and the peer gets no entries before it. Remove the peer, and
+     * add it under another id. Its vote may have been lost, too. */
+    raft_id lost_peer;
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -243,6 +249,8 @@ struct raft_progress {
     raft_index next;     /* The next entry to send. */
     raft_index match;    /* All entries up to here are durable on the peer and equal ours. */
     raft_index snapshot; /* Install: its index. */
+    uint64_t round;      /* Of the leader, when match rose last: what is sent in a later one is sent
+                          * after the acknowledgement. */
     uint64_t offset;     /* Install: of the chunk under way. */
     uint8_t flow;        /* enum raft_flow */
     bool is_paused;      /* Probe, install: a message is under way. */
@@ -250,7 +258,17 @@ struct raft_progress {
                           * confirmed since then. */
 };
 
-/* The options of a node. */
+/* The options of a node. With pre-vote and check_quorum on all nodes, nodes that can reach each
+ * other and are a quorum make progress, also if some of them still hear from nodes outside. Without
+ * check_quorum, pre-vote alone may hang while a leader keeps its links to a minority only:
+ *   1. Five nodes, A to E; A leads. E is down, and A's link to B is all that A has left. B, C and D
+ *      reach each other: they are a quorum.
+ *   2. A appends a command, which only B gets. A and B are no quorum: it is never committed.
+ *   3. A's heartbeats go on. B's timer never runs out, and B never campaigns.
+ *   4. C and D ask for pre-votes. B's log is better than theirs: it refuses, and C and D are two of
+ *      five. Nobody's term rises, so that A does not step down. 3 and 4 go on for ever.
+ * With check_quorum, A steps down, since it hears from B alone; B's timer runs out, and B wins.
+ * Without pre-vote, the terms of C and D would reach A through B, and depose it. */
 struct raft_config {
     raft_id self;
     uint8_t batch_max;  /* 1..RAFT_BATCH_MAX: entries in a message. */
@@ -260,7 +278,7 @@ struct raft_config {
                          * down (D 6.2), and nobody votes while a leader is live (D 4.2.3). A leader
                          * whose disk completes no write for `patience` heartbeats, though one is
                          * pending, steps down, too, and starts no election before that write is
-                         * durable. Pre-vote is of little use without it. */
+                         * durable. Pre-vote may hang without it (above). */
     uint16_t window;    /* 1..: entries under way to a peer, before the first is confirmed. */
     uint32_t chunk_max; /* 1..: bytes in a chunk. */
     /* After a round that a quorum has answered, a leader serves reads for so long without asking (D

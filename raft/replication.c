@@ -203,15 +203,28 @@ void raft_replicate_finish(struct raft *r, struct raft_effects *out) {
 /* ---- answers ---- */
 
 static void peer_matches(struct raft *r, const struct raft_message *m) {
-    if (!raft_progress_accepted(&r->peers[m->source], m->index)) return;
+    struct raft_progress *p = &r->peers[m->source];
+    if (!raft_progress_accepted(p, m->index)) return;
+    p->round = r->round;
     r->is_news = true;
+}
+
+/* The peer lacks what it acknowledged. A log that equals the leader's up to `match` rejects nothing
+ * below, and a rejection of what is above has a hint that is not below: the terms up to `match` are
+ * not higher than that of the entry that was asked for. A rejection that is only late answers a
+ * message that was sent before the acknowledgement came, and so in no later round. In an earlier
+ * term, or after another leader, the peer may have dropped entries by right: but `match` is of this
+ * term, and so is the round, or it is 0 (raft_reply_round). */
+static bool peer_has_lost(const struct raft_progress *p, const struct raft_message *m) {
+    return m->hint < p->match && m->tag > p->round;
 }
 
 /* "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry" (5.3), over
  * whole terms at a time: the peer said how far back its log has terms above that of the entry it
  * was asked for, and the leader goes back over its own terms above that one. */
-static void peer_conflicts(struct raft *r, const struct raft_message *m) {
+static void peer_conflicts(struct raft *r, const struct raft_message *m, struct raft_effects *out) {
     struct raft_progress *p = &r->peers[m->source];
+    if (peer_has_lost(p, m)) out->lost_peer = m->source;
     if (!raft_progress_is_rejected(p, m->index) || m->hint >= m->index) return;
     raft_index hint = m->hint, floor = r->snapshot.index;
     if (hint > floor) hint = raft_log_match_hint(r, floor, hint, m->index_term);
@@ -232,7 +245,7 @@ void raft_receive_append_reply(struct raft *r, const struct raft_message *m,
     note_contact(r, m);
     r->open |= raft_set_of(m->source);
     if (m->accepted) peer_matches(r, m);
-    else if (m->type == RAFT_APPEND_REPLY) peer_conflicts(r, m);
+    else if (m->type == RAFT_APPEND_REPLY) peer_conflicts(r, m, out);
     else if (m->hint < r->snapshot.size)
         raft_progress_wants(&r->peers[m->source], m->index, m->hint);
 }

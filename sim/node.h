@@ -185,6 +185,8 @@ struct node_effects {
     struct node_read reads[NODE_READS_MAX];
     bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER; else undefined. */
     node_id leader; /* If refused: whom to ask; 0: unknown. */
+    /* 6. Tell the operator. Nothing in the world follows from it. */
+    node_id lost_peer; /* The node leads, and this peer has lost what it acknowledged; 0: none. */
 
     alignas(16) unsigned char scratch[NODE_SCRATCH_MAX]; /* For packets under way. */
 };

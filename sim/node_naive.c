@@ -430,6 +430,7 @@ static void begin(struct naive *n, struct node_effects *out) {
     out->apply_from = out->apply_to = out->answer_from = 0;
     out->refused = false;
     out->leader = 0;
+    out->lost_peer = 0;
 }
 
 static void start(void *node, const struct node_config *config, const struct disk *disk,

@@ -59,6 +59,7 @@ static void convert(const struct raft_effects *e, struct node_effects *out) {
     convert_reads(e, out);
     out->refused = e->refusal != RAFT_ACCEPTED;
     out->leader = e->leader;
+    out->lost_peer = e->lost_peer;
 }
 
 static struct raft_snapshot read_snapshot(const struct disk *disk) {

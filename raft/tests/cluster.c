@@ -72,6 +72,7 @@ void cluster_step(struct cluster *c, raft_id id, const struct raft_event *event)
     send_all(c, id);
     apply(c, id);
     note_reads(c, id);
+    if (n->effects.lost_peer != 0) c->told |= (raft_set)1 << n->effects.lost_peer;
     if (event->type != RAFT_SAVED) c->refusal = n->effects.refusal;
     if (n->raft.durable == n->raft.written || is_hung(c, id)) return;
     cluster_step(c, id, &(struct raft_event){.type = RAFT_SAVED, .u.saved = n->raft.written});
@@ -84,6 +85,7 @@ void cluster_start(struct cluster *c, raft_id node_count, struct start start) {
     c->node_count = node_count;
     c->cut = 0;
     c->hung = 0;
+    c->told = 0;
     memset(c->lost, 0, sizeof c->lost);
     c->now_us = 0;
     c->read_count = 0;
@@ -209,6 +211,7 @@ static void assert_same_log(const struct raft *a, const struct raft *b) {
 }
 
 void cluster_assert_converged(const struct cluster *c) {
+    cr_assert_eq(c->told, 0);
     raft_id first = 0;
     for (raft_id id = 1; id <= c->node_count; id++) {
         const struct raft *r = &c->nodes[id].raft;

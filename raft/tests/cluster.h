@@ -16,6 +16,7 @@ struct cluster {
     raft_set cut;                         /* Nothing leaves or reaches these. */
     raft_set lost[CLUSTER_NODES_MAX + 1]; /* By source: these do not get its messages. */
     raft_set hung;                        /* Their writes, and what waits for one, stay pending. */
+    raft_set told;                        /* Of which a leader has told that they lost entries. */
     uint64_t now_us;                      /* For all nodes. */
     enum raft_refusal refusal;            /* Of the last request. */
     uint32_t read_count;                  /* Of those that ended. */
@@ -50,7 +51,7 @@ raft_id cluster_leader(const struct cluster *c); /* Of the highest term; 0: none
 /* The read ended, and was served or not. */
 void cluster_assert_read(const struct cluster *c, uint64_t handle, bool is_served);
 /* All nodes that are not cut off hold the same entries above their snapshots, have committed all of
- * them, and have the same state. */
+ * them, and have the same state; and no leader has told of lost entries. */
 void cluster_assert_converged(const struct cluster *c);
 
 #endif

@@ -388,4 +388,5 @@ void assert_no_effects(const struct node *n) {
     cr_assert(e->apply_from == 0 && e->apply_to == 0);
     cr_assert_eq(e->answer_from, 0);
     cr_assert_eq(e->read_count, 0);
+    cr_assert_eq(e->lost_peer, 0);
 }
