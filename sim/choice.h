@@ -45,7 +45,7 @@ enum choice_label {
     CHOICE_HANDOVER,        /* The voter to which the leader must then hand over (none). */
     CHOICE_VICTIM,          /* 1: the fault hits the newest leader (the node that was chosen). */
     CHOICE_MOMENT,          /* What goes wrong at a critical moment (nothing). */
-    CHOICE_LATE,            /* 1: packets long in flight to a new leader arrive now. */
+    CHOICE_LATE,            /* 1: packets long in flight to a leader arrive now. */
     CHOICE_HANG,            /* Which node's disk hangs (none). */
     CHOICE_HANG_TIME,       /* Microseconds (1). */
     CHOICE_STOP,            /* Which node stops for good (none). */

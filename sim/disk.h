@@ -7,7 +7,7 @@
 
 #include "node.h"
 
-enum { DISK_WRITES_MAX = 32 }; /* Pending. When full, the writer waits for the oldest. */
+enum { DISK_WRITES_MAX = 256 }; /* Pending: more than fill a log. When full, the writer waits. */
 
 /* One atomic write. */
 struct disk_write {

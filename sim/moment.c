@@ -91,8 +91,9 @@ static void hurt_at(struct cluster *c, enum moment moment, enum hurt hurt, node_
     else if (other != 0) hurt_node(c, (enum hurt)((int)hurt - (int)HURT_PAUSE), other);
 }
 
-/* Packets that have been in flight for long, and would be for long, reach the new leader now: they
- * may be answers from a term in which it led before. */
+/* Packets that have been in flight for long, and would be for long, reach the leader now: they may
+ * be answers from a term in which it led before. It is at that moment a new leader, or its log has
+ * just grown again to where it ended then. */
 static void hasten_packets(struct cluster *c, node_id id) {
     uint64_t soon_us = c->clock_us + c->config.latency_us_max;
     for (uint32_t i = 0; i < c->queue.count; i++) {
@@ -111,8 +112,8 @@ void moment_attend(struct cluster *c, enum event_type type) {
     if (c->change.effects == NULL || !c->processes[id].is_alive) return;
     enum moment moment = moment_of(c, id, type, &other);
     if (moment == MOMENT_NONE) return;
-    if (moment == MOMENT_OFFICE && choice_take(c->choices, CHOICE_LATE, id, 2) != 0)
-        hasten_packets(c, id);
+    bool has_grown = moment == MOMENT_OFFICE || moment == MOMENT_MINORITY;
+    if (has_grown && choice_take(c->choices, CHOICE_LATE, id, 2) != 0) hasten_packets(c, id);
     uint32_t hurt = choice_take(c->choices, CHOICE_MOMENT, (uint16_t)moment, HURT_COUNT);
     if (hurt != HURT_NOTHING) hurt_at(c, moment, (enum hurt)hurt, id, other);
 }

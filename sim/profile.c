@@ -146,11 +146,11 @@ static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
                                               CHOICE_HANG};
     static const enum choice_label stop[] = {CHOICE_STOP}, late[] = {CHOICE_LATE};
     static const uint32_t rare[] = {1, 3, 10, 30}, rarest[] = {1, 1, 2, 3},
-                          often[] = {20, 40, 60, 80}, partitions[] = {0, 0, 10, 20};
+                          lately[] = {3, 10, 20, 40}, partitions[] = {0, 0, 10, 20};
     DRAW_ODDS(random, network, 2, rare, odds);
     DRAW_ODDS(random, nodes, 3, rare, odds);
     DRAW_ODDS(random, stop, 4, rarest, odds);
-    DRAW_ODDS(random, late, 2, often, odds);
+    DRAW_ODDS(random, late, 2, lately, odds);
     odds->odds[CHOICE_PARTITION] = percent(partitions[between(random, 0, 3)]);
     odds->odds[CHOICE_HEAL] = percent(between(random, 5, 40));
     if (coin(random)) odds->odds[CHOICE_EVENT] = percent(20);
@@ -172,7 +172,7 @@ static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster
     config->slack_us = draw_slack(random);
     config->latency_us_min = scaled(random, 10, 2 * MS);
     config->latency_us_max = scaled(random, 2 * MS, 40 * MS);
-    bool outlives = between(random, 0, 3) == 0; /* A packet may outlive a leadership or two. */
+    bool outlives = coin(random); /* A packet may outlive a leadership or two. */
     config->delay_us_max = outlives ? scaled(random, 2000 * MS, 20000 * MS)
                                     : scaled(random, 20 * MS, 2000 * MS);
     config->sync_us_max = scaled(random, 200, 40 * MS);
