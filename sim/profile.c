@@ -146,7 +146,7 @@ static void draw_swarm_odds(uint64_t *random, struct choice_odds *odds) {
                                               CHOICE_HANG};
     static const enum choice_label stop[] = {CHOICE_STOP}, late[] = {CHOICE_LATE};
     static const uint32_t rare[] = {1, 3, 10, 30}, rarest[] = {1, 1, 2, 3},
-                          often[] = {20, 40, 60, 80}, partitions[] = {0, 10, 20, 30};
+                          often[] = {20, 40, 60, 80}, partitions[] = {0, 0, 10, 20};
     DRAW_ODDS(random, network, 2, rare, odds);
     DRAW_ODDS(random, nodes, 3, rare, odds);
     DRAW_ODDS(random, stop, 4, rarest, odds);
@@ -177,7 +177,7 @@ static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster
                                     : scaled(random, 20 * MS, 2000 * MS);
     config->sync_us_max = scaled(random, 200, 40 * MS);
     config->heartbeat_us = between(random, 20 * MS, 75 * MS);
-    config->client_us = scaled(random, 1 * MS, 20 * MS);
+    config->client_us = scaled(random, 2 * MS, 40 * MS);
     config->fault_us = scaled(random, 10 * MS, 160 * MS);
     config->down_us_max = scaled(random, 10 * MS, 1000 * MS);
     config->pause_us_max = scaled(random, 10 * MS, 1000 * MS);
@@ -216,7 +216,7 @@ static void draw_extensions(uint64_t *random, struct cluster_config *config) {
     config->chunk = between(random, 1, 1000);
     bool is_whole = between(random, 0, 3) != 0; /* All in one chunk. */
     config->snapshot = config->chunk * (is_whole ? 1 : between(random, 2, CHUNKS_MAX));
-    config->clients = between(random, 0, 4);
+    config->clients = between(random, 1, 4);
     config->retry_us = scaled(random, 20 * MS, 320 * MS);
     config->operator_us = scaled(random, 5 * MS, 160 * MS);
     config->pre_vote = draw_option(random);

@@ -174,10 +174,10 @@ Test(profile, swarm_turns_each_fault_on_and_off) {
         if (!(set >> i & 1)) continue;
         uint32_t level_count = 0;
         for (uint32_t k = 0; k < 4; k++) level_count += levels[i][k] > SEEDS / 16;
-        cr_assert(level_count >= 2, "label %u", i);
+        cr_assert(level_count >= 1, "label %u", i);
         for (uint32_t j = 0; j < i; j++)
             for (uint32_t k = 0; k < 4 && (set >> j & 1); k++)
-                cr_assert(pairs[i][j][k] > SEEDS / 10, "labels %u and %u: %u times", i, j,
+                cr_assert(pairs[i][j][k] > SEEDS / 24, "labels %u and %u: %u times", i, j,
                           pairs[i][j][k]);
     }
 }

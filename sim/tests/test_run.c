@@ -251,7 +251,13 @@ Test(run, a_storm_of_messages_is_bounded) {
     struct simulator s;
     struct run_result result;
     cr_assert(simulator_new(&s, &impl, 1u << CHECK_PROGRESS));
-    execute(&s, &calm, 1, NULL, &result);
+    struct cluster_config config;
+    struct choice_odds odds;
+    struct choices choices;
+    draw(&calm, 1, &config, &odds);
+    config.spares = config.reserve = config.operator_us = 0;
+    choices_random(&choices, 1, &odds, NULL);
+    run_execute(&s, &config, &choices, &result);
     cr_expect_eq(result.outcome, RUN_STALLED);
     cr_expect(strstr(result.violation.text, "a storm of messages") != NULL, "%s",
               result.violation.text);
