@@ -113,6 +113,8 @@ struct guarded_run {
     uint32_t enabled;
     uint32_t hang_seconds;
     bool is_quiet; /* What the node prints was printed before: it is dropped. */
+    /* As that of struct simulator; NULL: nobody reads it. */
+    struct description *description;
 };
 bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *has_finding);
 

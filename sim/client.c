@@ -11,7 +11,7 @@ static bool supports(const struct cluster *c, enum node_support feature) {
 }
 
 /* The highest client. */
-static uint32_t last_client(const struct cluster *c) {
+uint32_t client_last(const struct cluster *c) {
     return supports(c, NODE_HAS_SESSIONS) ? c->config.clients : 0;
 }
 
@@ -19,13 +19,13 @@ static bool has_all_reads(const struct cluster *c, uint32_t number) {
     return number == 0 || !supports(c, NODE_HAS_READS) || c->clients[number].has_read;
 }
 
-static bool is_done(const struct cluster *c, uint32_t number) {
+bool client_is_done(const struct cluster *c, uint32_t number) {
     return c->clients[number].has_written && has_all_reads(c, number);
 }
 
 bool client_all_are_done(const struct cluster *c) {
-    for (uint32_t number = 0; number <= last_client(c); number++)
-        if (!is_done(c, number)) return false;
+    for (uint32_t number = 0; number <= client_last(c); number++)
+        if (!client_is_done(c, number)) return false;
     return true;
 }
 
@@ -242,7 +242,7 @@ static void schedule(struct cluster *c, uint32_t number, uint64_t more_us) {
 void client_occasion(struct cluster *c, uint32_t number) {
     enum { PATIENCE = 7 };
     bool is_asked = number == 0 && c->is_calm && calm_needs_proposal(c);
-    if (!is_done(c, number) || is_asked) {
+    if (!client_is_done(c, number) || is_asked) {
         if (number == 0) propose_next(c);
         else pursue(c, number);
     }
@@ -252,10 +252,10 @@ void client_occasion(struct cluster *c, uint32_t number) {
 }
 
 void client_begin(struct cluster *c) {
-    for (uint32_t number = 0; number <= last_client(c); number++) {
+    for (uint32_t number = 0; number <= client_last(c); number++) {
         c->clients[number] = (struct client){.leader = 1, .turn = 1};
         if (number == 0) c->clients[number].retry_us = patience_us(c);
-        uint64_t shift_us = (uint64_t)c->config.client_us * number / (last_client(c) + 1);
+        uint64_t shift_us = (uint64_t)c->config.client_us * number / (client_last(c) + 1);
         schedule(c, number, shift_us); /* Not all at once. */
     }
 }

@@ -22,7 +22,10 @@ void client_occasion(struct cluster *c, uint32_t number);
 /* It is told what became of an entry, as that fact says. */
 void client_answer(struct cluster *c, const struct fact *answer);
 void client_read_end(struct cluster *c, node_id id, const struct node_read *read);
-/* In the calm phase: each has written once and, where that is supported, read once. */
+/* In the calm phase: it has written once and, where that is supported, read once. */
+bool client_is_done(const struct cluster *c, uint32_t number);
 bool client_all_are_done(const struct cluster *c);
+/* Clients are numbered from 0 to this. */
+uint32_t client_last(const struct cluster *c);
 
 #endif

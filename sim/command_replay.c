@@ -44,12 +44,13 @@ static enum exit_code differs(const struct options *o, const struct artefact *a,
 }
 
 static void show(const struct options *o, const struct artefact *a, const struct finding *finding,
-                 bool has_finding) {
+                 bool has_finding, const struct description *description) {
     struct output_context about = {.node = a->node,
                                    .build = build_of(a),
                                    .origin = a->origin,
                                    .program = o->program,
-                                   .artefact = o->file};
+                                   .artefact = o->file,
+                                   .description = description};
     if (has_finding) output_finding(stdout, o->format, finding, &about);
     else if (o->format == OUTPUT_TEXT)
         printf("held: %" PRIu64 " steps, digest %016" PRIx64 "\n", finding->result.steps,
@@ -71,7 +72,9 @@ static enum exit_code replay(const struct options *o, const struct artefact *a) 
                 "raftsim: %s was saved by build %s, this is %s: it may come out differently\n",
                 o->file, a->build, build_of(a));
     struct guarded_run run;
+    struct description description = {0};
     prepare(a, impl, &run);
+    run.description = &description;
     struct finding finding;
     bool has_finding;
     bool is_done = o->no_fork ? campaign_unguarded(&run, &finding, &has_finding)
@@ -84,7 +87,7 @@ static enum exit_code replay(const struct options *o, const struct artefact *a) 
     char outcome[64], text[OUTPUT_TEXT_MAX];
     output_outcome(&finding, has_finding, outcome, sizeof outcome, text, sizeof text);
     if (!a->is_bytes && !is_same(a, &finding, outcome)) return differs(o, a, &finding, outcome);
-    show(o, a, &finding, has_finding);
+    show(o, a, &finding, has_finding, &description);
     return has_finding ? output_exit_code(finding.kind) : EXIT_HELD;
 }
 

@@ -20,6 +20,7 @@ struct watch {
     enum exit_code code;
     uint32_t artefacts;
     bool is_terminal, has_line;
+    struct description description; /* Of the run that was repeated last. */
     double report_time;
 };
 
@@ -84,9 +85,12 @@ static void tell_difference(const struct finding *finding, struct finding *again
 /* The seed again, this time with a record. The same must come of it. */
 static bool record_again(const struct campaign *c, const struct finding *finding,
                          struct choice_list *record, struct guarded_run *run,
-                         struct finding *again) {
-    *run = (struct guarded_run){
-        .impl = c->impl, .enabled = c->enabled, .hang_seconds = c->hang_seconds, .is_quiet = true};
+                         struct description *description, struct finding *again) {
+    *run = (struct guarded_run){.impl = c->impl,
+                                .enabled = c->enabled,
+                                .hang_seconds = c->hang_seconds,
+                                .is_quiet = true,
+                                .description = description};
     campaign_draw(c, finding->seed, record, &run->config, &run->choices);
     bool has_finding;
     if (!campaign_guarded(run, again, &has_finding)) return false;
@@ -142,7 +146,7 @@ static void keep(struct watch *w, const struct campaign *c, const struct finding
                  struct finding *shown, char *path, size_t size) {
     struct guarded_run run;
     struct choice_list *record = record_memory(c);
-    bool has_run = record != NULL && record_again(c, finding, record, &run, shown);
+    bool has_run = record != NULL && record_again(c, finding, record, &run, &w->description, shown);
     if (!has_run) *shown = *finding;
     if (!has_run && !campaign_interrupted)
         fprintf(stderr, "raftsim: no process or memory to run the seed again\n");
@@ -162,13 +166,15 @@ static void on_finding(void *context, const struct campaign *c, const struct fin
     struct text again = text_begin(command, sizeof command);
     again_command(c, w->options->program, finding->seed, &again);
     struct finding shown = *finding;
+    w->description.state[0] = 0;
     if (w->artefacts++ < ARTEFACTS_MAX) keep(w, c, finding, &shown, path, sizeof path);
     struct output_context about = {.node = c->impl->name,
                                    .build = node_build_id(c->impl),
                                    .origin = origin,
                                    .program = w->options->program,
                                    .artefact = path[0] != 0 ? path : NULL,
-                                   .again = again.is_cut ? NULL : command};
+                                   .again = again.is_cut ? NULL : command,
+                                   .description = &w->description};
     w->code = worse(w->code, output_exit_code(shown.kind));
     output_finding(stdout, w->options->format, &shown, &about);
     if (ferror(stdout)) campaign_interrupted = 1; /* Nobody reads it any more. */

@@ -136,6 +136,30 @@ void output_outcome(const struct finding *finding, bool has_finding, char *outco
 
 /* ---- findings ---- */
 
+/* Of two runs that differ, none is shown. */
+static bool has_description(const struct finding *f, const struct output_context *context) {
+    if (context->description == NULL || f->kind == FINDING_NONDETERMINISTIC) return false;
+    return context->description->state[0] != 0;
+}
+
+enum { STATE_LINE_MAX = 1024 };
+
+/* The first line of a text, which begins at it; the rest of the text. */
+static const char *take_line(const char *text, char *line, size_t size) {
+    size_t length = strcspn(text, "\n");
+    snprintf(line, size, "%.*s", (int)length, text);
+    return text + length + (text[length] != 0);
+}
+
+static void lines_text(FILE *out, const char *name, const char *lines) {
+    char line[STATE_LINE_MAX];
+    if (*lines != 0) fprintf(out, "  %s:\n", name);
+    while (*lines != 0) {
+        lines = take_line(lines, line, sizeof line);
+        fprintf(out, "    %s\n", line);
+    }
+}
+
 static void finding_text(FILE *out, const struct finding *f, const struct output_context *context) {
     char outcome[64], text[OUTPUT_TEXT_MAX];
     output_outcome(f, true, outcome, sizeof outcome, text, sizeof text);
@@ -157,12 +181,28 @@ static void finding_text(FILE *out, const struct finding *f, const struct output
         fprintf(out, "  replay: %s\n", replay);
     }
     if (context->again != NULL) fprintf(out, "  again:  %s\n", context->again);
+    if (!has_description(f, context)) return;
+    lines_text(out, "waits for", context->description->waits_for);
+    lines_text(out, "state", context->description->state);
 }
 
 static void json_member(FILE *out, const char *name, const char *value) {
     fprintf(out, ",\"%s\":", name);
     if (value == NULL) fputs("null", out);
     else output_json_string(out, value);
+}
+
+static void json_lines(FILE *out, const char *name, const char *lines) {
+    char line[STATE_LINE_MAX];
+    const char *separator = "";
+    fprintf(out, ",\"%s\":[", name);
+    while (*lines != 0) {
+        lines = take_line(lines, line, sizeof line);
+        fputs(separator, out);
+        output_json_string(out, line);
+        separator = ",";
+    }
+    fputc(']', out);
 }
 
 /* How a process ended that did not come to its verdict, and what was under way. */
@@ -188,6 +228,10 @@ static void finding_json(FILE *out, const struct finding *f, const struct output
             ",\"seed\":%" PRIu64 ",\"nodes\":%u,\"step\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "\"",
             f->seed, f->nodes, f->result.steps, f->result.digest);
     if (f->kind == FINDING_ABORTED || f->kind == FINDING_HUNG) json_place(out, f);
+    if (has_description(f, context)) {
+        json_lines(out, "waits_for", context->description->waits_for);
+        json_lines(out, "state", context->description->state);
+    }
     json_member(out, "node", context->node);
     json_member(out, "build", context->build);
     json_member(out, "artefact", context->artefact);

@@ -50,6 +50,11 @@ static bool run_faults(struct simulator *s, const struct cluster_config *config,
     return true;
 }
 
+static void give_up(struct simulator *s) {
+    checks_stalled(s->checks, s->cluster);
+    if (s->description != NULL) describe_cluster(s->cluster, s->description);
+}
+
 static void run_calm(struct simulator *s) {
     struct cluster *c = s->cluster;
     cluster_calm(c);
@@ -59,7 +64,7 @@ static void run_calm(struct simulator *s) {
         bool is_late = c->goal.stage != GOAL_STAY && c->clock_us > c->goal.due_us;
         s->is_storm = c->events > events_max;
         if (s->is_storm || is_late) {
-            checks_stalled(s->checks, c);
+            give_up(s);
             return;
         }
         if (!advance(s, cluster_step(c))) return;
@@ -106,6 +111,7 @@ void run_execute(struct simulator *s, const struct cluster_config *config, struc
     c->place = s->place;
     if (s->place != NULL) *s->place = (struct cluster_place){0};
     s->is_storm = false;
+    if (s->description != NULL) s->description->state[0] = s->description->waits_for[0] = 0;
     if (s->watch != NULL) s->watch->has_difference = false;
     if (run_faults(s, config, choices)) {
         uint64_t calm_from = c->clock_us;

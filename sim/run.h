@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "check.h"
+#include "describe.h"
 
 enum run_outcome {
     RUN_HELD,      /* Every check held, and the calm phase reached its goal. */
@@ -45,7 +46,9 @@ struct simulator {
     _Atomic uint64_t *beat;      /* Grows while a run goes on; NULL: nobody looks. */
     struct run_watch *watch;     /* NULL: none. */
     struct cluster_place *place; /* Where to note what is under way; NULL: nowhere. */
-    bool is_storm;               /* The calm phase was given up for its number of events. */
+    /* A calm phase that is given up is described here, else it is empty; NULL: nobody reads it. */
+    struct description *description;
+    bool is_storm; /* The calm phase was given up for its number of events. */
 };
 
 /* False when there is no memory. */

@@ -221,6 +221,7 @@ void worker_stop(struct worker *w) {
 
 struct guarded_result {
     struct run_result result;
+    struct description description;
     struct witness witness;
     bool is_done;
 };
@@ -230,6 +231,7 @@ static _Noreturn void run_guarded(const struct guarded_run *run, struct guarded_
     drop_output(run->is_quiet);
     struct simulator s;
     begin_simulator(&s, run->impl, run->enabled, &shared->witness);
+    s.description = &shared->description;
     struct choices choices = run->choices;
     run_execute(&s, &run->config, &choices, &shared->result);
     shared->is_done = true;
@@ -291,6 +293,7 @@ static bool guard_once(const struct guarded_run *run, struct guarded_result *sha
     int status = 0;
     bool is_hung = wait_for(pid, run, shared, &status);
     *out = (struct finding){.nodes = run->config.nodes, .result = shared->result};
+    if (run->description != NULL) *run->description = shared->description;
     *has_finding = true;
     if (shared->is_done) {
         *has_finding = is_finding(&out->result, &out->kind);
@@ -318,6 +321,7 @@ bool campaign_guarded(const struct guarded_run *run, struct finding *out, bool *
 bool campaign_unguarded(const struct guarded_run *run, struct finding *out, bool *has_finding) {
     struct simulator s;
     if (!simulator_new(&s, run->impl, run->enabled)) return false;
+    s.description = run->description;
     struct choices choices = run->choices;
     *out = (struct finding){.nodes = run->config.nodes};
     run_execute(&s, &run->config, &choices, &out->result);

@@ -85,6 +85,15 @@ expect 0 "2 runs, seeds 1..2" run --seeds 1..2 --shard 1/1
 expect 0 "lease 1000, check-quorum 255" run --seeds 1..20 --set lease=5 --set check-quorum=255 --set lease=1000
 expect 0 "every check held" run --seeds 1..20 --out new
 [ ! -e new ] || fail "a campaign without findings made its directory"
+# A stall names what is waited for, and each node, in text and in JSON.
+expect 3 "stalled progress" run --node mutant:T03 --seeds 1..300 --nodes 3..5 --check progress --out stalls
+grep -A1 "^  waits for:" out | grep -q "^    n[1-5] hands over to n[1-5]$" || fail "what a stall waits for"
+grep -A9 "^  state:" out | grep -q "^    n[1-5] (core) leads term [0-9]*, hands over to" ||
+    fail "the state of a stall"
+nodes=$(sed -n 's/.*, \([3-5]\) nodes, node mutant:T03.*/\1/p' out)
+[ "$(grep -c '^    n[0-9]* (' out)" -ge "$nodes" ] || fail "a node is missing"
+expect 3 '"waits_for":["n' replay stalls/* --format json
+expect 3 '"state":["n1 (' replay stalls/* --format json --no-fork
 expect 1 "violation vote-once" run --node mutant:P01 --seeds 1..50 --out found
 if grep -q '^sometimes' out; then fail "the table of counts on a finding"; fi
 artefact=$(ls found/*)
