@@ -35,7 +35,7 @@ static void check_append_only(struct checks *k, const struct cluster *c,
                    id, (ull)after->term, (ull)before->last, (ull)after->last);
     if (from == 0 || from > before->last) return;
     for (uint64_t i = from; i <= before->last && i <= after->last; i++) {
-        if (i <= after->snapshot.index) continue;
+        if (i <= after->snapshot.index || !shadow_holds(&k->nodes[id].memory, i)) continue;
         struct node_entry entry = c->impl->entry(cluster_node_const(c, id), i);
         if (check_same_entry(k, shadow_at(&k->nodes[id].memory, i), &entry)) continue;
         check_fail(k, c, CHECK_LEADER_APPEND_ONLY, "n%u leads term %llu and changed its entry %llu",

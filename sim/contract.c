@@ -14,9 +14,9 @@ breaks(struct contract_breach *out, const char *field, uint64_t value, const cha
 
 /* ---- the view ---- */
 
-/* The view and the one before it, which is all 0 at a start. */
-static bool check_view(const struct cluster *c, node_id id, struct contract_breach *out) {
-    const struct node_view *v = cluster_view(c, id), *before = &c->processes[id].before;
+/* Which rule it is. */
+static bool __attribute__((cold))
+view_breaks(const struct cluster *c, const struct node_view *v, struct contract_breach *out) {
     uint32_t count = cluster_count(c);
     if (v->role > NODE_LEADER) return breaks(out, "view.role", v->role, "an enum node_role");
     if (v->vote > count) return breaks(out, "view.vote", v->vote, "a node, or 0");
@@ -24,13 +24,20 @@ static bool check_view(const struct cluster *c, node_id id, struct contract_brea
     if (v->transfer > count) return breaks(out, "view.transfer", v->transfer, "a node, or 0");
     if (v->term > c->term_max + 1)
         return breaks(out, "view.term", v->term, "at most 1 above the highest term of any node");
-    if (v->snapshot.index < before->snapshot.index)
-        return breaks(out, "view.snapshot.index", v->snapshot.index, "it never falls");
     if (v->last < v->snapshot.index)
         return breaks(out, "view.last", v->last, "not below snapshot.index");
-    if (v->last - v->snapshot.index > c->impl->log_max)
-        return breaks(out, "view.last", v->last, "at most log_max above snapshot.index");
-    return true;
+    return breaks(out, "view.last", v->last, "at most log_max above snapshot.index");
+}
+
+/* One branch for all rules: `last` below the snapshot wraps around to a distance that is too long.
+ */
+static inline bool check_view(const struct cluster *c, const struct node_view *v,
+                              struct contract_breach *out) {
+    uint32_t count = cluster_count(c);
+    bool is_broken = (v->role > NODE_LEADER) | (v->vote > count) | (v->leader > count) |
+                     (v->transfer > count) | (v->term > c->term_max + 1) |
+                     (v->last - v->snapshot.index > c->impl->log_max);
+    return !is_broken || view_breaks(c, v, out);
 }
 
 /* ---- the effects, in their order ---- */
@@ -75,20 +82,22 @@ static bool check_image(const struct cluster *c, node_id id, struct contract_bre
     return check_members(&image.members, "image.members", out);
 }
 
+/* Before this step. */
 static uint64_t newest_write(const struct cluster *c, node_id id) {
     return c->processes[id].durable + c->disks[id].pending;
 }
 
 static bool check_write(const struct cluster *c, node_id id, struct contract_breach *out) {
     const struct node_effects *e = &c->effects;
-    if (e->write == 0) {
-        if (!e->save_vote && !e->save_snapshot && e->save_from == 0) return true;
-        return breaks(out, "write", 0, "a number where anything is saved");
-    }
     if (e->write != newest_write(c, id) + 1)
-        return breaks(out, "write", e->write, "1 above the write before it");
+        return breaks(out, "write", e->write, "1 above the one before it");
     if (e->save_from != 0 && !check_save_from(c, id, e->save_from, out)) return false;
     return !e->save_snapshot || check_image(c, id, out);
+}
+
+static inline bool check_no_write(const struct node_effects *e, struct contract_breach *out) {
+    bool is_saving = e->save_vote | e->save_snapshot | (e->save_from != 0);
+    return !is_saving || breaks(out, "write", 0, "a number where anything is saved");
 }
 
 static bool check_chunk(const struct cluster *c, struct contract_breach *out) {
@@ -100,28 +109,38 @@ static bool check_chunk(const struct cluster *c, struct contract_breach *out) {
     return true;
 }
 
+/* Which rule it is. */
+static bool __attribute__((cold))
+packet_breaks(const struct cluster *c, node_id id, const struct node_packet *p,
+              struct contract_breach *out) {
+    if (p->size == 0 || p->size > NODE_PACKET_MAX || p->size % 8 != 0)
+        return breaks(out, "packet.size", p->size, "a multiple of 8 from 8 to NODE_PACKET_MAX");
+    if (p->target == 0 || p->target > cluster_count(c) || p->target == id)
+        return breaks(out, "packet.target", p->target, "another node");
+    return breaks(out, "packet.after", p->after, "a write that was asked for, or 0");
+}
+
 static bool check_packets(const struct cluster *c, node_id id, struct contract_breach *out) {
     const struct node_effects *e = &c->effects;
+    uint32_t count = cluster_count(c);
     if (e->packet_count > NODE_PACKETS_MAX)
         return breaks(out, "packet_count", e->packet_count, "at most NODE_PACKETS_MAX");
-    uint64_t newest = e->write != 0 ? e->write : newest_write(c, id);
     for (const struct node_packet *p = e->packets; p < e->packets + e->packet_count; p++) {
-        if (p->size == 0 || p->size > NODE_PACKET_MAX || p->size % 8 != 0)
-            return breaks(out, "packet.size", p->size, "a multiple of 8 from 8 to NODE_PACKET_MAX");
-        if (p->target == 0 || p->target > cluster_count(c) || p->target == id)
-            return breaks(out, "packet.target", p->target, "another node");
-        if (p->after > newest)
-            return breaks(out, "packet.after", p->after, "a write that was asked for, or 0");
+        /* What is below the first allowed value wraps around to one above the last. */
+        bool is_broken = (p->size - 8u > NODE_PACKET_MAX - 8u) | (p->size % 8 != 0) |
+                         (p->target - 1u >= count) | (p->target == id);
+        if (is_broken || (p->after != 0 && p->after > newest_write(c, id) + (e->write != 0)))
+            return packet_breaks(c, id, p, out);
     }
     return true;
 }
 
-static bool check_timer(const struct cluster *c, const struct node_event *event,
-                        struct contract_breach *out) {
-    enum node_timer timer = c->effects.timer;
-    if (timer > NODE_TIMER_HEARTBEAT) return breaks(out, "timer", timer, "an enum node_timer");
-    if (timer == NODE_TIMER_KEEP && event->type == NODE_TIMEOUT)
-        return breaks(out, "timer", timer, "set again in a step on NODE_TIMEOUT");
+static inline bool check_timer(const struct node_effects *e, const struct node_event *event,
+                               struct contract_breach *out) {
+    if (e->timer > NODE_TIMER_HEARTBEAT)
+        return breaks(out, "timer", e->timer, "an enum node_timer");
+    if (e->timer == NODE_TIMER_KEEP && event->type == NODE_TIMEOUT)
+        return breaks(out, "timer", e->timer, "set again in a step on NODE_TIMEOUT");
     return true;
 }
 
@@ -152,23 +171,24 @@ static bool check_answer(const struct cluster *c, struct contract_breach *out) {
     return breaks(out, "answer_from", e->answer_from, "one of the entries applied, or 0");
 }
 
-static bool check_refusal(const struct cluster *c, const struct node_event *event,
-                          struct contract_breach *out) {
+static inline bool check_refusal(const struct cluster *c, const struct node_event *event,
+                                 struct contract_breach *out) {
     const struct node_effects *e = &c->effects;
+    if (e->leader <= cluster_count(c)) return true; /* Or undefined. */
     bool is_request =
         event->type == NODE_PROPOSE || event->type == NODE_CHANGE || event->type == NODE_TRANSFER;
-    if (is_request && e->refused && e->leader > cluster_count(c))
-        return breaks(out, "leader", e->leader, "a node, or 0");
-    return true;
+    if (!is_request || !e->refused) return true;
+    return breaks(out, "leader", e->leader, "a node, or 0");
 }
 
 bool contract_step(const struct cluster *c, node_id id, const struct node_event *event,
                    struct contract_breach *out) {
     const struct node_effects *e = &c->effects;
-    if (!check_view(c, id, out)) return false;
+    if (!check_view(c, cluster_view(c, id), out)) return false;
     if (e->save_chunk && !check_chunk(c, out)) return false;
-    if (!check_write(c, id, out) || !check_packets(c, id, out)) return false;
-    if (!check_timer(c, event, out)) return false;
+    if (e->write == 0 ? !check_no_write(e, out) : !check_write(c, id, out)) return false;
+    if (!check_packets(c, id, out)) return false;
+    if (!check_timer(e, event, out)) return false;
     if (e->apply_to != 0 && !check_apply(c, id, out)) return false;
     if (e->answer_from != 0 && !check_answer(c, out)) return false;
     if (e->read_count > NODE_READS_MAX)
@@ -181,10 +201,10 @@ bool contract_step(const struct cluster *c, node_id id, const struct node_event 
 bool contract_start(const struct cluster *c, node_id id, struct contract_breach *out) {
     const struct node_effects *e = &c->effects;
     static const char only_timer[] = "0 at a start, which only sets a timer";
-    if (!check_view(c, id, out)) return false;
+    if (!check_view(c, &c->processes[id].view, out)) return false;
     if (e->save_chunk) return breaks(out, "save_chunk", 1, only_timer);
     if (e->write != 0) return breaks(out, "write", e->write, only_timer);
-    if (!check_write(c, id, out)) return false;
+    if (!check_no_write(e, out)) return false;
     if (e->packet_count != 0) return breaks(out, "packet_count", e->packet_count, only_timer);
     if (e->apply_snapshot) return breaks(out, "apply_snapshot", 1, only_timer);
     if (e->apply_to != 0) return breaks(out, "apply_to", e->apply_to, only_timer);

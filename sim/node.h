@@ -1,5 +1,8 @@
 /* node.h - what the simulator asks of any Raft implementation.
  *
+ * What a node answers must be what the fields below say. Before the world relies on an answer it
+ * checks it (contract.c): one that breaks a rule ends the run as a finding of the check `contract`.
+ *
  * Ours fits through node_raft.c; another one needs one such file. The network carries packets that
  * it cannot read; the disk stores what an entry of any Raft has, so that checks read it there and
  * not from the node's word. */
@@ -30,7 +33,7 @@ typedef uint64_t node_set; /* Bit i: the node with id i. */
 static inline node_set node_bit(node_id id) { return (node_set)1 << id; }
 
 /* A configuration (6). */
-struct node_members {
+struct node_members { /* Bit 0 of each set is 0. */
     node_set voters;
     node_set outgoing; /* Joint: the old voters, of whom a majority is needed, too. */
     node_set learners; /* Have no vote, unless they are in `outgoing`. */
@@ -143,9 +146,10 @@ struct promise {
 
 struct node_packet {
     const void *bytes; /* Borrowed until the next call for this node. */
-    uint16_t size;
-    node_id target;
-    uint64_t after; /* Held back until this write is durable; 0: leaves at once. */
+    uint16_t size;     /* From 8 to NODE_PACKET_MAX, a multiple of 8. */
+    node_id target;    /* Another node. */
+    uint64_t after;    /* Held back until this write is durable; 0: leaves at once. A write of this
+                        * step or of an earlier one of this life. */
 };
 
 enum node_timer { NODE_TIMER_KEEP, NODE_TIMER_ELECTION, NODE_TIMER_HEARTBEAT };
@@ -165,23 +169,29 @@ struct node_effects {
     bool save_chunk;
     struct {
         uint64_t state, size;    /* Of the snapshot. */
-        uint64_t offset, length; /* Of the part. At offset 0 it takes the place of what came before.
-                                  */
+        uint64_t offset, length; /* Of the part, which lies within the snapshot. At offset 0 it
+                                  * takes the place of what came before. */
     } chunk;
-    uint64_t write; /* Sequence number, rising by 1 within a life; 0: nothing. */
+    uint64_t write; /* Sequence number, from 1 on and rising by 1 within a life; 0: nothing is
+                     * saved, the three fields below are 0. */
     bool save_vote, save_snapshot;
-    uint64_t save_from; /* The log from here to its end, replacing what is there; 0: unchanged. */
+    /* The log from here to its end, replacing what is there; 0: unchanged. The first entry is above
+     * the snapshot and at most 1 above the end of the log, as it is and as it was before the step;
+     * there are at most NODE_WRITE_MAX. */
+    uint64_t save_from;
     /* 2. Send. */
-    uint32_t packet_count;
+    uint32_t packet_count; /* At most NODE_PACKETS_MAX. */
     struct node_packet packets[NODE_PACKETS_MAX];
-    /* 3. Restart the timer. */
+    /* 3. Restart the timer. A step on NODE_TIMEOUT sets it again. */
     enum node_timer timer;
     /* 4. Apply. */
-    bool apply_snapshot;
-    uint64_t apply_from, apply_to;
+    bool apply_snapshot;           /* The snapshot takes the place of the state machine. */
+    uint64_t apply_from, apply_to; /* snapshot.index < apply_from <= apply_to <= commit, last. If
+                                    * apply_to is 0: nothing. */
     /* 5. Answer. */
-    uint64_t answer_from; /* Clients of the applied entries from here on wait here; 0: none. */
-    uint32_t read_count;
+    uint64_t answer_from; /* Clients of the applied entries from here on wait here: apply_from <=
+                           * answer_from <= apply_to; 0: none. */
+    uint32_t read_count;  /* At most NODE_READS_MAX. */
     struct node_read reads[NODE_READS_MAX];
     bool refused;   /* Answers NODE_PROPOSE, NODE_CHANGE, NODE_TRANSFER; else undefined. */
     node_id leader; /* If refused: whom to ask; 0: unknown. */
@@ -193,12 +203,14 @@ struct node_effects {
 
 enum node_role { NODE_FOLLOWER, NODE_PRECANDIDATE, NODE_CANDIDATE, NODE_LEADER };
 
-/* What checks may know of a node. */
+/* What checks may know of a node. Ids are those of nodes that exist, or 0. */
 struct node_view {
     enum node_role role;
     node_id vote, leader;
-    node_id transfer; /* Leader: to whom it hands over; 0: to nobody. */
-    uint64_t term, commit, last, last_term;
+    node_id transfer; /* Leader: to whom it hands over; 0: to nobody, or it does not lead. */
+    uint64_t term;    /* At most 1 above the highest term that any node has had. */
+    uint64_t commit;
+    uint64_t last, last_term; /* snapshot.index <= last <= snapshot.index + log_max. */
     struct node_snapshot snapshot;
 };
 
@@ -221,10 +233,11 @@ enum node_support {
 struct node_impl {
     const char *name;
     size_t size;       /* Bytes that the cluster reserves for a node, aligned to 16. */
-    uint32_t log_max;  /* Entries that it keeps above the snapshot; at least 8. */
+    uint32_t log_max;  /* Entries that it keeps above the snapshot; 8..NODE_LOG_MAX. */
     uint32_t supports; /* enum node_support */
     bool is_flat;      /* No pointers inside: the node may be copied and hashed as bytes. */
-    /* The node starts, or starts again, from what the disk holds. The effects only set a timer. */
+    /* The node starts, or starts again, from what the disk holds. The effects set a timer, and
+     * announce nothing else. */
     void (*start)(void *node, const struct node_config *, const struct disk *,
                   struct node_effects *out);
     void (*step)(void *node, const struct node_event *, struct node_effects *out);
@@ -240,7 +253,8 @@ struct node_impl {
     void (*image)(const void *node, struct node_image *out);
     /* REQUIRES: the node leads, and the peer is one of its members. */
     struct node_progress (*progress)(const void *node, node_id peer);
-    /* What a packet promises; false: nothing. Fields that the type has no use for are undefined. */
+    /* What a packet promises, asked when it is sent; false: nothing. Fields that the type has no
+     * use for are undefined. */
     bool (*promise)(const void *bytes, size_t size, struct promise *out);
 };
 

@@ -404,18 +404,14 @@ static void note_place(const struct cluster *c, uint64_t step, node_id id, uint8
 }
 
 /* A node that breaks the contract is shown as it was before: nobody sees what it may not answer. */
-static bool keeps_contract(struct cluster *c, node_id id, const struct node_event *event) {
-    struct process *p = &c->processes[id];
-    struct contract_breach breach;
-    bool is_kept =
-        event != NULL ? contract_step(c, id, event, &breach) : contract_start(c, id, &breach);
-    if (!is_kept) {
-        p->view = p->before;
-        note_breach(c, id, &breach);
-    } else if (p->view.term > c->term_max) {
-        c->term_max = p->view.term;
-    }
-    return is_kept;
+static void __attribute__((cold))
+refuse_answer(struct cluster *c, node_id id, const struct contract_breach *breach) {
+    c->processes[id].view = c->processes[id].before;
+    note_breach(c, id, breach);
+}
+
+static void pass_term(struct cluster *c, uint64_t term) {
+    if (term > c->term_max) c->term_max = term;
 }
 
 void process_step(struct cluster *c, node_id id, struct node_event *event) {
@@ -432,7 +428,12 @@ void process_step(struct cluster *c, node_id id, struct node_event *event) {
     c->impl->step(cluster_node(c, id), event, &c->effects);
     c->impl->view(cluster_node(c, id), &p->view);
     c->steps++;
-    if (!keeps_contract(c, id, event)) return;
+    struct contract_breach breach;
+    if (!contract_step(c, id, event, &breach)) {
+        refuse_answer(c, id, &breach);
+        return;
+    }
+    pass_term(c, p->view.term);
     change_add(c, FACT_STEP, id);
     count_step(c, id, change->before);
     carry_out(c, id);
@@ -470,10 +471,13 @@ void process_start(struct cluster *c, node_id id) {
     note_place(c, c->steps, id, CLUSTER_PLACE_START);
     c->impl->start(node, &config, disk, &c->effects);
     c->impl->view(node, &p->view);
-    if (!keeps_contract(c, id, NULL)) {
+    struct contract_breach breach;
+    if (!contract_start(c, id, &breach)) {
+        refuse_answer(c, id, &breach);
         set_timer(c, id, NODE_TIMER_ELECTION);
         return;
     }
+    pass_term(c, p->view.term);
     find_members(c, id, cluster_view(c, id)->last);
     change_add(c, FACT_START, id);
     set_timer(c, id, c->effects.timer);

@@ -45,6 +45,7 @@ static void start(void *node, const struct node_config *config, const struct dis
     clear_effects(&s->effects);
     clear_effects(out);
     out->timer = NODE_TIMER_ELECTION;
+    if (s->at_start != NULL) s->at_start(s, out);
 }
 
 static void stop(void *node) {

@@ -32,6 +32,8 @@ struct stage {
     enum node_verdict verdict; /* Of all that it applies. */
     struct node_event event;   /* The last one that it was told. */
     bool is_forged; /* It answers just what is ordered, even where that breaks the contract. */
+    /* Forges the effects of its starts; NULL: they set an election timer. */
+    void (*at_start)(struct stage *s, struct node_effects *out);
 };
 
 /* An event that an actor was told. */

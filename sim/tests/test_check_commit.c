@@ -132,12 +132,17 @@ static void tell_snapshot(struct world *w, uint32_t variant) {
     if (variant == FORGED) snapshot.state++;
     if (variant == FORGED_2) snapshot.term++;
     if (variant == FORGED_3) snapshot.index++;
+    if (variant == FORGED_4) {
+        commits(w, 2, 2);
+        compacts(w, 2);
+    }
     takes_snapshot(w, 2, snapshot);
 }
 
-/* A node compacts to a snapshot of something else than the chain (7). */
+/* A node compacts to a snapshot of something else than the chain, or goes back to an older one (7).
+ */
 Test(state_machine_safety, snapshot) {
-    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_snapshot, FORGED_3);
+    judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_snapshot, FORGED_4);
 }
 
 static void tell_snapshot_uncommitted(struct world *w, uint32_t variant) {
