@@ -191,6 +191,13 @@ static bool is_of_chain(struct checks *k, const struct fact *fact) {
     return check_same_entry(k, chain_at(k, index)->record, &fact->u.applied.entry);
 }
 
+static const char *verdict_name(uint32_t verdict) {
+    static const char *const names[] = {
+        [NODE_EXECUTED] = "executed", [NODE_DUPLICATE] = "duplicate", [NODE_EXPIRED] = "expired"};
+    assert(verdict <= NODE_EXPIRED);
+    return names[verdict];
+}
+
 /* Whoever applies an entry of the chain first says what becomes of it: a function of the log
  * (D 6.3), so that all others must say the same. */
 static void check_verdict(struct checks *k, const struct cluster *c, const struct fact *fact) {
@@ -207,8 +214,8 @@ static void check_verdict(struct checks *k, const struct cluster *c, const struc
         check_client_apply(k, c, fact);
     } else if (index <= k->chain_applied && e->verdict != verdict) {
         check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
-                   "n%u applies entry %llu with verdict %u, another one before it with verdict %u",
-                   fact->node, (ull)index, verdict, e->verdict);
+                   "n%u applies entry %llu as %s, another node before it as %s", fact->node,
+                   (ull)index, verdict_name(verdict), verdict_name(e->verdict));
     }
 }
 

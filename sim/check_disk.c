@@ -1,4 +1,4 @@
-/* check_disk.c - what is durable: vote-once, match-truth and recovery. */
+/* check_disk.c - what is durable: vote-once, promise-durable, match-truth and recovery. */
 #include <assert.h>
 
 #include "shadow.h"
@@ -129,14 +129,22 @@ static void store(struct checks *k, const struct cluster *c, node_id id) {
 
 /* ---- promises ---- */
 
-/* A vote counts even if the disk has gone on to a later term: it never votes in an earlier one,
- * unless another vote of that term has left before. */
-static bool is_vote_kept(struct node_shadow *n, const struct promise *p) {
-    if (p->term == n->promised_term && p->candidate != n->promised_candidate) return false;
-    if (p->term > n->promised_term) {
-        n->promised_term = p->term;
-        n->promised_candidate = p->candidate;
-    }
+/* "Each server will vote for at most one candidate in a given term" (5.2): the last vote that left
+ * tells, be it durable or not. */
+static void check_only_vote(struct checks *k, const struct cluster *c, node_id id,
+                            const struct promise *p) {
+    struct node_shadow *n = &k->nodes[id];
+    if (p->term == n->promised_term && p->candidate != n->promised_candidate)
+        check_fail(k, c, CHECK_VOTE_ONCE,
+                   "n%u lets a vote for n%u in term %llu leave, and one for n%u has left before",
+                   id, p->candidate, (ull)p->term, n->promised_candidate);
+    if (p->term <= n->promised_term) return;
+    n->promised_term = p->term;
+    n->promised_candidate = p->candidate;
+}
+
+/* The disk may have gone on to a later term: the node never votes in an earlier one again. */
+static bool is_vote_kept(const struct node_shadow *n, const struct promise *p) {
     return n->term > p->term || (n->term == p->term && n->vote == p->candidate);
 }
 
@@ -149,13 +157,14 @@ static bool is_append_kept(struct checks *k, const struct node_shadow *n, const 
 
 static void check_promise(struct checks *k, const struct cluster *c, const struct fact *fact) {
     const struct promise *p = &fact->u.promise;
-    struct node_shadow *n = &k->nodes[fact->node];
+    const struct node_shadow *n = &k->nodes[fact->node];
+    if (p->type == PROMISE_VOTE) check_only_vote(k, c, fact->node, p);
     if (p->type == PROMISE_VOTE && !is_vote_kept(n, p))
-        check_fail(k, c, CHECK_VOTE_ONCE,
+        check_fail(k, c, CHECK_PROMISE_DURABLE,
                    "n%u lets a vote for n%u in term %llu leave that its disk does not hold",
                    fact->node, p->candidate, (ull)p->term);
     if (p->type == PROMISE_APPEND && !is_append_kept(k, n, p))
-        check_fail(k, c, CHECK_VOTE_ONCE,
+        check_fail(k, c, CHECK_PROMISE_DURABLE,
                    "n%u confirms entry %llu of term %llu in term %llu before it is durable",
                    fact->node, (ull)p->index, (ull)p->index_term, (ull)p->term);
 }

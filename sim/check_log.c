@@ -72,9 +72,14 @@ static void rebase(struct checks *k, const struct cluster *c, node_id id,
                        (log->last <= snapshot->index || effects->save_from == snapshot->index + 1);
     bool has_all = is_replaced || (snapshot->index <= log->last && is_committed &&
                                    shadow_at(log, snapshot->index) == record);
-    if (!is_same || !has_all)
+    if (!is_same)
         check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
                    "n%u has a snapshot at %llu of term %llu that is not what was committed there",
+                   id, (ull)snapshot->index, (ull)snapshot->term);
+    else if (!has_all)
+        check_fail(k, c, CHECK_STATE_MACHINE_SAFETY,
+                   "n%u has a snapshot at %llu of term %llu as committed, but the log that it kept "
+                   "holds another entry there, or none",
                    id, (ull)snapshot->index, (ull)snapshot->term);
     if (!is_committed) k->undecided = "a snapshot of what was never applied";
     else check_image(k, c, id, record);

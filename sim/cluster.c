@@ -62,6 +62,7 @@ static void receive(struct cluster *c, struct event event) {
         receive.u.packet.source = p->source;
         receive.u.packet.size = p->size;
         receive.u.packet.bytes = p->bytes;
+        c->change.received = p->has_promise ? &p->promise : NULL;
         process_step(c, event_node(event), &receive);
     }
     network_free(&c->network, event.item);
@@ -126,6 +127,7 @@ static void begin_change(struct cluster *c, node_id id) {
     c->change.fact_count = 0;
     c->change.effects = NULL;
     c->change.source = 0;
+    c->change.received = NULL;
 }
 
 static bool has_operator(const struct cluster *c) {

@@ -70,6 +70,7 @@ struct change {
     const struct node_effects *effects; /* Of FACT_STEP. */
     const struct node_view *before;     /* Of FACT_STEP: the node before it. */
     node_id source;                     /* Of FACT_STEP: whose packet it was; 0: no packet. */
+    const struct promise *received;     /* What that packet promises; NULL: nothing. */
     uint32_t fact_count;
     struct fact facts[CHANGE_FACTS_MAX];
 };
@@ -110,6 +111,8 @@ struct process {
         uint64_t state, size, bytes;
         node_id source; /* Of the last one. */
     } staging;
+    uint64_t
+        handed_term; /* The last term in which it campaigned since a leader handed over to it. */
     struct node_view view, before; /* After the last step, and before it. */
 };
 

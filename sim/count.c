@@ -45,18 +45,32 @@ static void count_role(struct cluster *c, node_id id, enum node_role role) {
     if (is_outsider(c, id)) count(c, SOMETIMES_OUTSIDER_CANDIDATE);
 }
 
-static void count_transfer(struct cluster *c, const struct node_view *before,
-                           const struct node_view *after) {
-    if (before->transfer == after->transfer) return;
-    if (after->role == NODE_LEADER)
+/* The packet of this step came from the leader of the term, which was handing over to this node,
+ * and promises nothing: it is the leader's wish, not the answer to a pre-vote. */
+static bool is_handed_over(const struct cluster *c, node_id id, uint64_t term) {
+    node_id source = c->change.source;
+    if (source == 0 || c->change.received != NULL || !c->processes[source].is_alive) return false;
+    const struct node_view *leader = cluster_view(c, source);
+    return leader->role == NODE_LEADER && leader->term == term && leader->transfer == id;
+}
+
+/* A transfer is done when its target wins the very election that the leader's wish began. */
+static void count_transfer(struct cluster *c, node_id id, const struct node_view *before) {
+    const struct node_view *after = cluster_view(c, id);
+    struct process *p = &c->processes[id];
+    if (after->term == before->term + 1 && is_handed_over(c, id, before->term))
+        p->handed_term = after->term;
+    bool is_elected = before->role != NODE_LEADER && after->role == NODE_LEADER;
+    if (is_elected && after->term == p->handed_term) count(c, SOMETIMES_TRANSFER_DONE);
+    if (before->transfer != after->transfer && after->role == NODE_LEADER)
         count(c, after->transfer != 0 ? SOMETIMES_TRANSFER : SOMETIMES_TRANSFER_GIVEN_UP);
-    else if (c->change.source == before->transfer) count(c, SOMETIMES_TRANSFER_DONE);
 }
 
 static void count_roles(struct cluster *c, node_id id, const struct node_view *before) {
     const struct node_view *after = cluster_view(c, id);
     bool is_new_term = before->term != after->term, is_new_role = before->role != after->role;
-    count_transfer(c, before, after);
+    if (is_new_term || is_new_role || before->transfer != after->transfer)
+        count_transfer(c, id, before);
     if (!is_new_term && !is_new_role) return;
     bool stands = after->role == NODE_PRECANDIDATE || after->role == NODE_CANDIDATE;
     if (before->role == NODE_CANDIDATE && stands && (is_new_term || is_new_role))

@@ -214,7 +214,8 @@ struct node_view {
     struct node_snapshot snapshot;
 };
 
-/* What a leader knows of a peer. */
+/* What a leader knows of a peer: all up to `match` is durable there, and `next` is what it sends.
+ */
 struct node_progress {
     uint64_t match, next;
 };
@@ -227,7 +228,8 @@ enum node_support {
     NODE_HAS_SESSIONS = 8,
     NODE_HAS_PRE_VOTE = 16,     /* It heeds the option of that name ... */
     NODE_HAS_CHECK_QUORUM = 32, /* ... and that one. */
-    NODE_HAS_ALL = 63
+    NODE_HAS_NEXT = 64,         /* Its next is always above its match: no demand of Raft. */
+    NODE_HAS_ALL = 127
 };
 
 struct node_impl {

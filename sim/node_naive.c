@@ -527,6 +527,7 @@ const struct node_impl node_naive = {
     .name = "naive",
     .size = sizeof(struct naive *),
     .log_max = LOG_MAX,
+    .supports = NODE_HAS_NEXT,
     .is_flat = false,
     .start = start,
     .step = step,

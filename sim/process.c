@@ -60,7 +60,8 @@ static void leave(struct cluster *c, uint32_t slot) {
     if (choice_take(c->choices, CHOICE_DUPLICATE, link, 2) == 0) return;
     uint32_t copy = network_put(&c->network, p->source, p->target, p->bytes, p->size);
     if (copy == 0) return;
-    network_packet(&c->network, copy)->has_promise = false; /* It has left once. */
+    network_packet(&c->network, copy)->has_promise = p->has_promise;
+    network_packet(&c->network, copy)->promise = p->promise;
     count(c, SOMETIMES_DUPLICATE);
     travel(c, copy);
 }

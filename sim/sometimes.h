@@ -45,7 +45,7 @@ enum sometimes {
     SOMETIMES_QUORUM_LOST, /* A leader that hears of no quorum steps down. */
     SOMETIMES_OUTSIDER_CANDIDATE,
     SOMETIMES_TRANSFER,
-    SOMETIMES_TRANSFER_DONE, /* The target deposes the leader. */
+    SOMETIMES_TRANSFER_DONE, /* The target wins the election that the hand-over began. */
     SOMETIMES_TRANSFER_GIVEN_UP,
     SOMETIMES_CHANGE, /* By a leader. */
     SOMETIMES_CHANGE_JOINT,

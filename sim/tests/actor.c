@@ -136,13 +136,13 @@ static struct node_progress progress(const void *node, node_id peer) {
     return (struct node_progress){0};
 }
 
-/* The promise of a packet is its word, so that FACT_LEAVE tells which packet leaves. */
+/* The promise of a packet is its word, so that FACT_LEAVE tells which packet leaves; 0: none. */
 static bool promise(const void *bytes, size_t size, struct promise *out) {
     cr_assert(size == sizeof out->term);
     out->type = PROMISE_VOTE;
     out->candidate = 1;
     memcpy(&out->term, bytes, size);
-    return true;
+    return out->term != 0;
 }
 
 static const struct node_impl actor_impl = {

@@ -48,7 +48,7 @@ expect 2 "--profile 'stormy'" run --profile stormy
 expect 2 "--node 'mutant:X99'" run --node mutant:X99
 expect 2 "--check 'luck'" run --check luck
 expect 2 "--check 'all,-luck'" run --check all,-luck
-expect 2 "--check 'vote-once,'" run --check vote-once,
+expect 2 "--check 'promise-durable,'" run --check promise-durable,
 expect 2 "no check is left" run --check recovery,-recovery
 expect 2 "--set 'lease'" run --set lease
 expect 2 "--set 'luck=1'" run --set luck=1
@@ -94,28 +94,28 @@ nodes=$(sed -n 's/.*, \([3-5]\) nodes, node mutant:T03.*/\1/p' out)
 [ "$(grep -c '^    n[0-9]* (' out)" -ge "$nodes" ] || fail "a node is missing"
 expect 3 '"waits_for":["n' replay stalls/* --format json
 expect 3 '"state":["n1 (' replay stalls/* --format json --no-fork
-expect 1 "violation vote-once" run --node mutant:P01 --seeds 1..50 --out found
+expect 1 "violation promise-durable" run --node mutant:P01 --seeds 1..50 --out found
 if grep -q '^sometimes' out; then fail "the table of counts on a finding"; fi
 artefact=$(ls found/*)
 case $artefact in
-found/P01-seed-*-vote-once.run) ;;
+found/P01-seed-*-promise-durable.run) ;;
 *) fail "the name $artefact" ;;
 esac
 sed -n 's/^  replay: //p' out >replay_line
 sed -n 's/^  again:  //p' out >again_line
 again=$(cut -d ' ' -f 2- again_line)
-expect 1 "violation vote-once" replay "$artefact"
-expect 1 "violation vote-once" replay "$artefact" --no-fork
+expect 1 "violation promise-durable" replay "$artefact"
+expect 1 "violation promise-durable" replay "$artefact" --no-fork
 for line in replay_line again_line; do
     [ -s $line ] || fail "no $line"
     status=0
     sh ./$line >out 2>err || status=$?
     [ "$status" -eq 1 ] || fail "$(cat $line): exit $status, not 1"
-    grep -q "violation vote-once" out || fail "$(cat $line): another finding"
+    grep -q "violation promise-durable" out || fail "$(cat $line): another finding"
 done
-expect 1 '"check":"vote-once"' replay "$artefact" --format json
+expect 1 '"check":"promise-durable"' replay "$artefact" --format json
 # shellcheck disable=SC2086 -- the words of the command that was printed
-expect 1 "violation vote-once" $again --out again
+expect 1 "violation promise-durable" $again --out again
 cmp -s "$artefact" "again/$(basename "$artefact")" || fail "the same seed gave another artefact"
 expect 1 "violation election-safety" run --node mutant:P01 --check election-safety --seeds 1..20000
 expect 1 "election won" run --node mutant:P01 --seeds 1..50 --out found --sometimes
@@ -125,24 +125,24 @@ lists() {
     "$raftsim" run --node mutant:P01 --seeds 1..500 --nodes 3 --out lists "$@" >out 2>err
     sed -n 's/^  again:.*--node mutant:P01//p' out
 }
-[ "$(lists --check vote-once,recovery)" = " --check vote-once,recovery" ] || fail "a list of checks"
-[ "$(lists --check recovery --check vote-once)" = " --check vote-once,recovery" ] || fail "two lists"
+[ "$(lists --check promise-durable,recovery)" = " --check promise-durable,recovery" ] || fail "a list of checks"
+[ "$(lists --check recovery --check promise-durable)" = " --check promise-durable,recovery" ] || fail "two lists"
 [ "$(lists --check all,-progress)" = " --check all,-progress" ] || fail "a list without one check"
 [ "$(lists --check -progress)" = " --check all,-progress" ] || fail "only an exclusion"
 [ "$(lists --check all,-progress,progress)" = "" ] || fail "a check that comes back"
 [ "$(lists --set clients=3 --hang-after 9s)" = " --set clients=3 --hang-after 9s" ] ||
     fail "the settings are not in the command"
-if lists --check all,-vote-once | grep -q .; then
-    if grep -q 'violation vote-once' out; then fail "a check that was excluded fired"; fi
+if lists --check all,-promise-durable | grep -q .; then
+    if grep -q 'violation promise-durable' out; then fail "a check that was excluded fired"; fi
 fi
 
 # Runs that differ do not take each other's place; the same run again does.
 seed=${artefact#*-seed-} seed=${seed%%-*}
-for options in "" "--steps 999" "--check vote-once" "" "--steps 999"; do
+for options in "" "--steps 999" "--check promise-durable" "" "--steps 999"; do
     # shellcheck disable=SC2086 -- words
     "$raftsim" run --node mutant:P01 --seed "$seed" $options --out names >out 2>err
 done
-name=P01-seed-$seed-vote-once
+name=P01-seed-$seed-promise-durable
 [ "$(cd names && echo *)" = "$name-2.run $name-3.run $name.run" ] ||
     fail "artefacts take each other's place: $(ls names)"
 [ "$(find names -name '*.tmp' | wc -l)" -eq 0 ] || fail "a temporary file stayed"
@@ -162,7 +162,7 @@ sh ./replay_line >out 2>err || status=$?
 [ "$status" -eq 1 ] || fail "$(cat replay_line): exit $status, not 1"
 
 gzip -dc <"$artefact" >plain
-expect 1 "violation vote-once" replay plain
+expect 1 "violation promise-durable" replay plain
 head -n 40 plain >truncated
 expect 2 "truncated:41:1: the file is truncated" replay truncated
 head -c 300 "$artefact" >torn
@@ -187,10 +187,10 @@ cmp -s a b || fail "-j changes the result"
 # A disk that is full, which a limit of the size of files stands for: the finding is still told, an
 # older artefact stays, and an error on standard output is one.
 (ulimit -f 1; "$raftsim" run --node mutant:P01 --seeds 1..50 --out found 2>&1; echo "exit $?") | cat >out
-grep -q "violation vote-once" out || fail "a full disk: the finding is not told"
+grep -q "violation promise-durable" out || fail "a full disk: the finding is not told"
 grep -q "File too large" out || fail "a full disk: nothing says so"
 grep -q "exit 5" out || fail "a full disk: $(tail -n 1 out), not 5"
-expect 1 "violation vote-once" replay "$artefact"
+expect 1 "violation promise-durable" replay "$artefact"
 (ulimit -f 1; "$raftsim" run --help >limited; "$raftsim" list >limited 2>limited_err) && fail "a full disk goes unnoticed"
 
 # Ctrl-C: the summary, exit 130. (A background job of sh ignores SIGINT until it is handled.)

@@ -90,6 +90,7 @@ const struct node_impl node_puppet = {
     .name = "puppet",
     .size = sizeof(struct puppet),
     .log_max = NODE_LOG_MAX,
+    .supports = NODE_HAS_NEXT,
     .start = start,
     .step = step,
     .stop = stop,

@@ -123,6 +123,8 @@ static void tell_verdicts(struct world *w, uint32_t variant) {
 /* What becomes of an entry is a function of the log, on all nodes the same (D 6.3). */
 Test(exactly_once, same_on_all_nodes) {
     judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_verdicts, FORGED_2);
+    cr_assert_str_eq(speaks(&world),
+                     "n2 applies entry 3 as duplicate, another node before it as executed");
 }
 
 /* ---- against the definition ---- */

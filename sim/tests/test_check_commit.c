@@ -1,5 +1,6 @@
 /* test_check_commit.c - the checks of what is committed, applied and answered (story.h). */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "hash.h"
 #include "story.h"
@@ -143,6 +144,8 @@ static void tell_snapshot(struct world *w, uint32_t variant) {
  */
 Test(state_machine_safety, snapshot) {
     judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_snapshot, FORGED_4);
+    cr_assert_not_null(strstr(speaks(&world), "not what was committed there"), "%s",
+                       speaks(&world));
 }
 
 static void tell_snapshot_uncommitted(struct world *w, uint32_t variant) {
@@ -271,6 +274,8 @@ static void tell_kept_suffix(struct world *w, uint32_t variant) {
  * entries following it" (figure 13): only then. */
 Test(state_machine_safety, kept_suffix) {
     judge(CHECK_STATE_MACHINE_SAFETY, 3, tell_kept_suffix, FORGED);
+    cr_assert_not_null(strstr(speaks(&world), "as committed, but the log that it kept"), "%s",
+                       speaks(&world));
 }
 
 static void tell_restore(struct world *w, uint32_t variant) {

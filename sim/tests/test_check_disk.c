@@ -16,14 +16,28 @@ static void tell_falls(struct world *w, uint32_t variant) {
     if (variant == FORGED_2) puppet(w, 2)->view.commit = 0;
     if (variant <= FORGED_2) steps(w, 2);
     if (variant == FORGED_3) learns(w, 1, 2, 1);
-    if (variant == FORGED_4) {
-        puppet(w, 1)->peers[2].next = 2;
-        hears(w, 1, 2);
-    }
 }
 
-/* Term, commit and match fall; next is not above match (5.1, 5.3). */
-Test(monotonic, in_a_life) { judge(CHECK_MONOTONIC, 3, tell_falls, FORGED_4); }
+/* Term, commit and match fall (5.1, 5.3). */
+Test(monotonic, in_a_life) { judge(CHECK_MONOTONIC, 3, tell_falls, FORGED_3); }
+
+static void tell_next(struct world *w, uint32_t variant) {
+    agree(w, 2);
+    learns(w, 1, 2, 2);
+    puppet(w, 1)->peers[2].next = variant == LEGAL ? 3 : 2;
+    hears(w, 1, 2);
+}
+
+/* The next entry that a leader sends is one that it does not know to be there: no demand of Raft,
+ * so that a node may not claim it. */
+Test(next_above_match, claimed_or_not) {
+    judge(CHECK_NEXT_ABOVE_MATCH, 3, tell_next, FORGED);
+    struct node_impl modest = node_puppet;
+    modest.supports &= ~(uint32_t)NODE_HAS_NEXT;
+    world.cluster->impl = &modest;
+    silent(3, tell_next, FORGED);
+    world.cluster->impl = &node_puppet;
+}
 
 static void tell_match_of_a_new_term(struct world *w, uint32_t variant) {
     agree(w, 1);
@@ -50,6 +64,8 @@ static void tell_low_start(struct world *w, uint32_t variant) {
 
 /* A life starts below what the disk holds (5.1). */
 Test(monotonic, start) { judge(CHECK_MONOTONIC, 3, tell_low_start, FORGED_2); }
+
+TestSuite(next_above_match, .init = open_world, .fini = close_world);
 
 TestSuite(peers, .init = open_world_with_spares, .fini = close_world);
 

@@ -140,6 +140,22 @@ Test(vote_once, changed_while_pending) {
     judge(CHECK_VOTE_ONCE, 3, tell_second_vote_pending, FORGED);
 }
 
+static void tell_second_vote_leaves(struct world *w, uint32_t variant) {
+    votes(w, 2, 1, 1);
+    syncs(w, 2);
+    follows(w, 2, 2);
+    promises_vote(w, 2, variant == LEGAL ? 1 : 3, 1, 0);
+    steps(w, 2);
+}
+
+/* A vote of an earlier term than the disk's may leave once more, but none for another candidate
+ * (5.2). */
+Test(vote_once, second_vote_leaves_late) {
+    judge(CHECK_VOTE_ONCE, 3, tell_second_vote_leaves, FORGED);
+}
+
+TestSuite(promise_durable, .init = open_world, .fini = close_world);
+
 static void tell_early_vote(struct world *w, uint32_t variant) {
     becomes_follower(w, 2, 1);
     steps(w, 2);
@@ -154,7 +170,7 @@ static void tell_early_vote(struct world *w, uint32_t variant) {
 }
 
 /* A vote leaves before it is durable, or for another candidate than saved (5.2). */
-Test(vote_once, vote_leaves) { judge(CHECK_VOTE_ONCE, 3, tell_early_vote, FORGED_3); }
+Test(promise_durable, vote_leaves) { judge(CHECK_PROMISE_DURABLE, 3, tell_early_vote, FORGED_3); }
 
 static void tell_overtaken_vote(struct world *w, uint32_t variant) {
     votes(w, 2, 1, 1);
@@ -166,21 +182,8 @@ static void tell_overtaken_vote(struct world *w, uint32_t variant) {
     steps(w, 2);
 }
 
-/* A vote of an earlier term than the disk's is kept: it never votes there again (5.2). */
-Test(vote_once, overtaken) { judge(CHECK_VOTE_ONCE, 3, tell_overtaken_vote, FORGED_2); }
-
-static void tell_second_vote_leaves(struct world *w, uint32_t variant) {
-    votes(w, 2, 1, 1);
-    syncs(w, 2);
-    follows(w, 2, 2);
-    promises_vote(w, 2, variant == LEGAL ? 1 : 3, 1, 0);
-    steps(w, 2);
-}
-
-/* ... but no other vote of that term may leave then: only the same one, again (5.2). */
-Test(vote_once, second_vote_leaves_late) {
-    judge(CHECK_VOTE_ONCE, 3, tell_second_vote_leaves, FORGED);
-}
+/* A vote of an earlier term than the disk's is durable: the node never votes there again (5.2). */
+Test(promise_durable, overtaken) { judge(CHECK_PROMISE_DURABLE, 3, tell_overtaken_vote, FORGED_2); }
 
 static void tell_early_append(struct world *w, uint32_t variant) {
     share(w, 1);
@@ -197,7 +200,9 @@ static void tell_early_append(struct world *w, uint32_t variant) {
 
 /* A confirmation leaves before the entry is durable; or for an index that is durable with another
  * term, or not any more (5.3). */
-Test(vote_once, append_leaves) { judge(CHECK_VOTE_ONCE, 3, tell_early_append, FORGED_3); }
+Test(promise_durable, append_leaves) {
+    judge(CHECK_PROMISE_DURABLE, 3, tell_early_append, FORGED_3);
+}
 
 static void tell_append_in_a_later_term(struct world *w, uint32_t variant) {
     share(w, 1);
@@ -209,8 +214,8 @@ static void tell_append_in_a_later_term(struct world *w, uint32_t variant) {
 
 /* The entry is durable, but not the term in which it is confirmed: the node could take back its
  * word to that leader (5.3). */
-Test(vote_once, append_in_a_later_term) {
-    judge(CHECK_VOTE_ONCE, 3, tell_append_in_a_later_term, FORGED);
+Test(promise_durable, append_in_a_later_term) {
+    judge(CHECK_PROMISE_DURABLE, 3, tell_append_in_a_later_term, FORGED);
 }
 
 static void tell_append_below_the_snapshot(struct world *w, uint32_t variant) {
@@ -223,8 +228,8 @@ static void tell_append_below_the_snapshot(struct world *w, uint32_t variant) {
 }
 
 /* What a durable snapshot covers may be confirmed (7). */
-Test(vote_once, append_below_the_snapshot) {
-    judge(CHECK_VOTE_ONCE, 3, tell_append_below_the_snapshot, FORGED);
+Test(promise_durable, append_below_the_snapshot) {
+    judge(CHECK_PROMISE_DURABLE, 3, tell_append_below_the_snapshot, FORGED);
 }
 
 static void tell_append_of_another_term(struct world *w, uint32_t variant) {
@@ -237,6 +242,6 @@ static void tell_append_of_another_term(struct world *w, uint32_t variant) {
 }
 
 /* ... with the term of the entry that was committed there (7). */
-Test(vote_once, append_of_another_term_below_the_snapshot) {
-    judge(CHECK_VOTE_ONCE, 3, tell_append_of_another_term, FORGED);
+Test(promise_durable, append_of_another_term_below_the_snapshot) {
+    judge(CHECK_PROMISE_DURABLE, 3, tell_append_of_another_term, FORGED);
 }

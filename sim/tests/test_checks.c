@@ -194,7 +194,7 @@ static void tell_late_match(struct world *w, uint32_t variant) {
 /* What is older than the history cannot be judged; a confirmation of it by who has nothing can. */
 Test(undecided, late_joiner) {
     silent(3, tell_late_joiner, LEGAL);
-    fires_alone(CHECK_VOTE_ONCE, 3, tell_late_joiner, FORGED);
+    fires_alone(CHECK_PROMISE_DURABLE, 3, tell_late_joiner, FORGED);
     expect_undecided(3, tell_late_joiner, FORGED_2, "the history of entries is full");
     fires_alone(CHECK_MATCH_TRUTH, 3, tell_late_match, FORGED);
 }

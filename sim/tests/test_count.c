@@ -85,20 +85,46 @@ Test(cluster, steps_are_counted_for_what_they_are) {
     }
 }
 
-/* Goal: a transfer is done when its target deposes the leader. Method: the leader is deposed by a
- * packet of the target, or of another node. */
-Test(cluster, transfer_is_done_by_its_target) {
-    for (node_id source = 2; source <= 3; source++) {
+/* How the target of a transfer comes to lead. */
+enum succession {
+    BY_WISH,    /* On a packet of the leader. */
+    BY_TIMEOUT, /* By its own timer. */
+    BY_ANOTHER, /* On a packet of another node. */
+    BY_PROMISE, /* On a packet of the leader that promises something: the answer to a pre-vote. */
+    AFTER_GIVING_UP, /* On a packet of the leader, which has given up. */
+    IN_A_LATER_TERM, /* It loses the election that the wish began, and wins the next one. */
+    SUCCESSION_COUNT
+};
+
+static void campaign(enum succession how) {
+    node_id source = how == BY_ANOTHER ? 2 : 1;
+    stages[1].view.transfer = how == AFTER_GIVING_UP ? 0 : 3;
+    poke(1);
+    if (how != BY_TIMEOUT) order_packet(source, 3, how == BY_PROMISE ? 1 : 0, 0);
+    if (how != BY_TIMEOUT) poke(source);
+    stages[3].view.role = NODE_CANDIDATE;
+    stages[3].view.term = 6;
+    if (how == BY_TIMEOUT) poke(3);
+    else run_for(LATENCY_US);
+    cr_assert(cluster_view(world, 3)->role == NODE_CANDIDATE);
+}
+
+/* Goal: a transfer is done when its target wins the election that the leader's wish began, and
+ * fails when the target is elected for another reason. Method: all reasons; just one is told. */
+Test(cluster, transfer_is_done_by_the_wish_of_the_leader) {
+    for (enum succession how = 0; how < SUCCESSION_COUNT; how++) {
         stage_begin(quiet(3));
-        struct node_view *v = &stages[1].view;
-        *v = (struct node_view){.role = NODE_LEADER, .term = 5, .transfer = 3};
+        stages[1].view = (struct node_view){.role = NODE_LEADER, .term = 5, .transfer = 3};
+        stages[3].view.term = 5;
         poke(1);
-        order_packet(source, 1, 1, 0);
-        poke(source);
-        *v = (struct node_view){.role = NODE_FOLLOWER, .term = 6};
-        run_for(LATENCY_US);
-        cr_assert(world->counts[SOMETIMES_DEPOSED] == 1);
-        cr_assert(world->counts[SOMETIMES_TRANSFER_DONE] == (source == 3));
+        poke(3);
+        campaign(how);
+        if (how == IN_A_LATER_TERM) stages[3].view.term = 7;
+        if (how == IN_A_LATER_TERM) poke(3);
+        stages[3].view.role = NODE_LEADER;
+        poke(3);
+        cr_assert(world->counts[SOMETIMES_ELECTION] == 2);
+        cr_assert(world->counts[SOMETIMES_TRANSFER_DONE] == (how == BY_WISH), "%u", how);
     }
 }
 
