@@ -138,7 +138,6 @@ static bool is_hung(struct cluster *c, node_id id) {
 static void block_if_full(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
     if (p->hung_us <= c->clock_us || c->disks[id].pending < DISK_WRITES_MAX) return;
-    count(c, SOMETIMES_BLOCKED);
     if (p->resume_us < p->hung_us) p->resume_us = p->hung_us;
 }
 

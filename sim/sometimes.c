@@ -66,7 +66,6 @@ static const char *const names[SOMETIMES_COUNT] = {
     [SOMETIMES_READ_FOLLOWER] = "read served by a follower",
     [SOMETIMES_READ_REFUSED] = "read refused",
     [SOMETIMES_HANG] = "disk hangs",
-    [SOMETIMES_BLOCKED] = "node blocked by its disk",
     [SOMETIMES_STOPPED] = "node stopped for good",
     [SOMETIMES_RENEWED] = "removed machine under a new id",
     [SOMETIMES_REPLACED] = "replacement of a node that is gone",

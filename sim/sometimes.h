@@ -66,7 +66,6 @@ enum sometimes {
     SOMETIMES_READ_FOLLOWER,
     SOMETIMES_READ_REFUSED,
     SOMETIMES_HANG,      /* A disk hangs. */
-    SOMETIMES_BLOCKED,   /* Its node waits for room for another write. */
     SOMETIMES_STOPPED,   /* A node stops for good. */
     SOMETIMES_RENEWED,   /* A removed machine comes back under a new id. */
     SOMETIMES_REPLACED,  /* The operator asks to replace a node that is gone. */

@@ -336,11 +336,11 @@ Test(cluster, full_disk_makes_the_writer_wait) {
     }
     cr_assert(world->disks[1].pending == DISK_WRITES_MAX && world->disks[1].term == 0);
     order_write(1, DISK_WRITES_MAX + 1);
-    cr_assert_str_eq(facts(poke(1)), "step durable:1 leave:101 write:33");
+    cr_assert_str_eq(facts(poke(1)), "step durable:1 leave:101 write:257");
     cr_assert(world->disks[1].pending == DISK_WRITES_MAX && world->disks[1].term == 1);
     heard_count = 0;
     cluster_step(world);
-    cr_assert_str_eq(heard_by(1), "saved:33");
+    cr_assert_str_eq(heard_by(1), "saved:257");
 }
 
 /* Goal: a crash keeps a prefix of the pending writes, of the length that is chosen, and the packets
