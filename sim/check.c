@@ -43,6 +43,8 @@ const struct check check_table[CHECK_COUNT] = {
                             "no command is executed twice; a duplicate was executed before"},
     [CHECK_LINEARIZABLE_READS] = {"linearizable-reads", "D 6.4",
                                   "a read sees all that was shown to a client before it began"},
+    [CHECK_PREVOTE] = {"pre-vote", "D 9.6",
+                       "pre-votes of a quorum precede a campaign, and who grants one would vote"},
     [CHECK_SHADOW] = {"shadow", "5.3", "logs change only as the node's effects declare"},
     [CHECK_TRANSFER] = {"transfer", "D 3.10",
                         "only a leader hands over; when all is calm it succeeds, in the next term"},
@@ -61,7 +63,9 @@ bool check_find(const char *name, enum check_id *out) {
     return false;
 }
 
-struct checks *checks_new(void) { return calloc(1, sizeof(struct checks)); }
+struct checks *checks_new(void) {
+    return calloc(1, sizeof(struct checks));
+}
 
 void checks_free(struct checks *k) { free(k); }
 
@@ -75,6 +79,7 @@ static void reset_node(struct node_shadow *n) {
     n->vote = 0;
     n->promised_term = 0;
     n->promised_candidate = 0;
+    n->prevote = (struct prevote_shadow){0};
     n->snapshot = (struct node_snapshot){0};
     n->first = 0;
     n->pending = 0;
@@ -130,6 +135,7 @@ static void observe_step(struct checks *k, const struct cluster *c, const struct
                          node_id id) {
     bool is_quiet = changes_nothing(c, change, id);
     if (!is_quiet) check_log_step(k, c, change, id);
+    check_prevote_step(k, c, change, id, is_quiet);
     check_election_step(k, c, change->before, id);
     check_goal_step(k, c, id);
     if (is_quiet) return;
@@ -152,6 +158,7 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
     case FACT_WRITE:
     case FACT_DURABLE:
     case FACT_LEAVE: check_disk_fact(k, c, change, fact); return;
+    case FACT_PREVOTE: check_prevote_grant(k, c, fact); return;
     case FACT_RESTORE:
     case FACT_APPLY: check_commit_fact(k, c, fact); return;
     case FACT_ANSWER:
@@ -163,6 +170,7 @@ static void observe(struct checks *k, const struct cluster *c, const struct chan
     case FACT_START:
         check_disk_fact(k, c, change, fact);
         check_log_start(k, c, fact->node);
+        check_prevote_start(k, fact->node);
         check_config_compare(k, c, fact->node);
         return;
     case FACT_CONTRACT: check_contract(k, c, fact); return;

@@ -30,6 +30,7 @@ enum check_id { /* Where two fire at the same step, the first of this order is r
                 CHECK_CLIENT_ORDER,
                 CHECK_EXACTLY_ONCE,
                 CHECK_LINEARIZABLE_READS,
+                CHECK_PREVOTE,
                 CHECK_SHADOW,
                 CHECK_TRANSFER,
                 CHECK_STABILITY,

@@ -106,6 +106,7 @@ void check_client_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_WRITE:
     case FACT_DURABLE:
     case FACT_LEAVE:
+    case FACT_PREVOTE:
     case FACT_RESTORE:
     case FACT_APPLY:
     case FACT_CRASH:

@@ -12,10 +12,6 @@ bool check_holds_chain(struct checks *k, const struct log_shadow *log, uint64_t 
 
 /* ---- committed-durability ---- */
 
-static bool is_below(struct log_key a, struct log_key b) {
-    return a.term != b.term ? a.term < b.term : a.index < b.index;
-}
-
 struct log_key check_log_key(const struct checks *k, const struct log_shadow *log) {
     return (struct log_key){record_of(k, shadow_at(log, log->last))->term, log->last};
 }
@@ -268,6 +264,7 @@ void check_commit_fact(struct checks *k, const struct cluster *c, const struct f
     case FACT_WRITE:
     case FACT_DURABLE:
     case FACT_LEAVE:
+    case FACT_PREVOTE:
     case FACT_READ:
     case FACT_SERVE:
     case FACT_CRASH:

@@ -236,6 +236,7 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
         store(k, c, fact->node);
         return;
     case FACT_LEAVE: check_promise(k, c, fact); return;
+    case FACT_PREVOTE:
     case FACT_STEP:
     case FACT_RESTORE:
     case FACT_APPLY:

@@ -106,16 +106,18 @@ static void happen(struct cluster *c, struct event event) {
     assert(false);
 }
 
-/* What the event did, into the digest: few words, since every event pays for them. */
+/* What the event did, into the digest: few words, since every event pays for them. Pre-votes are
+ * left out: only a check needs to know when they are granted. */
 static void record(struct cluster *c, struct event event) {
     node_id id = c->change.node;
     const struct process *p = &c->processes[id];
     const struct node_view *v = cluster_view(c, id);
+    uint32_t fact_count = c->change.fact_count - c->change.prevote_count;
     uint64_t words[] = {
         c->clock_us ^ c->steps << 40,
         (uint64_t)event_type(event) << 56 | (uint64_t)id << 48 | (uint64_t)v->vote << 40 |
             (uint64_t)v->leader << 32 | (uint64_t)v->role << 25 | (uint64_t)p->is_alive << 24 |
-            (uint64_t)v->transfer << 16 | (c->change.fact_count & 0xffff),
+            (uint64_t)v->transfer << 16 | (fact_count & 0xffff),
         v->term << 32 ^ v->last << 16 ^ v->commit,
         p->state ^ p->staging.bytes,
     };
@@ -125,6 +127,7 @@ static void record(struct cluster *c, struct event event) {
 static void begin_change(struct cluster *c, node_id id) {
     c->change.node = id;
     c->change.fact_count = 0;
+    c->change.prevote_count = 0;
     c->change.effects = NULL;
     c->change.source = 0;
     c->change.received = NULL;

@@ -23,7 +23,8 @@ enum fact_type {
     FACT_STEP,    /* The node took a step: `before`, `effects` and its view tell what changed. */
     FACT_WRITE,   /* It asked for the write `u.write`: pending. */
     FACT_DURABLE, /* The write `u.write` is durable. */
-    FACT_LEAVE,   /* A packet that makes the promise `u.promise` leaves. */
+    FACT_LEAVE,   /* A packet that makes the promise `u.promise`, no pre-vote, leaves. */
+    FACT_PREVOTE, /* The step granted the pre-vote `u.promise`; the packet may be held back. */
     FACT_RESTORE, /* The state machine is replaced by the node's snapshot, `u.restore`. */
     FACT_APPLY,   /* The state machine applies `u.applied`. */
     FACT_ANSWER,  /* The client of `u.applied` is told what became of it. */
@@ -72,6 +73,7 @@ struct change {
     node_id source;                     /* Of FACT_STEP: whose packet it was; 0: no packet. */
     const struct promise *received;     /* What that packet promises; NULL: nothing. */
     uint32_t fact_count;
+    uint32_t prevote_count; /* So many of the facts are FACT_PREVOTE. */
     struct fact facts[CHANGE_FACTS_MAX];
 };
 
@@ -144,9 +146,9 @@ struct goal {
     bool has_stay, has_handover; /* These stages come after settling; chosen once for a run. */
     bool has_settled;            /* Once at least: a quiet time runs until `quiet_us`. */
     bool is_asked, is_refused;   /* Handover: the leader was asked; it refused. */
-    uint64_t quiet_us; /* When the quiet time ends. */
-    uint64_t due_us;   /* The stage must be reached, or its watch ends. */
-    uint64_t term;     /* Stay, handover: of the leader that the core has settled on. */
+    uint64_t quiet_us;           /* When the quiet time ends. */
+    uint64_t due_us;             /* The stage must be reached, or its watch ends. */
+    uint64_t term;               /* Stay, handover: of the leader that the core has settled on. */
     node_id leader, target;
 };
 
@@ -172,9 +174,9 @@ struct cluster {
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;
     bool has_changed; /* A configuration was appended to some log. */
-    node_set core;  /* In the calm phase: the nodes that must make progress. */
-    node_set reach; /* The nodes that requests of clients reach. */
-    node_set gone;  /* Nodes that are down and do not restart. */
+    node_set core;    /* In the calm phase: the nodes that must make progress. */
+    node_set reach;   /* The nodes that requests of clients reach. */
+    node_set gone;    /* Nodes that are down and do not restart. */
     struct goal goal;
     struct client clients[CONFIG_CLIENTS_MAX + 1];
     struct node_event operator_wish; /* The change that the operator asks for. */

@@ -219,7 +219,7 @@ bool contract_start(const struct cluster *c, node_id id, struct contract_breach 
 
 bool contract_promise(const struct cluster *c, const struct promise *p,
                       struct contract_breach *out) {
-    if (p->type > PROMISE_APPEND)
+    if (p->type > PROMISE_PREVOTE)
         return breaks(out, "promise.type", p->type, "an enum promise_type");
     if (p->type == PROMISE_APPEND) return true;
     if (p->candidate == 0 || p->candidate > cluster_count(c))

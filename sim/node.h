@@ -135,8 +135,10 @@ struct node_event {
 
 /* What the receiver of a packet will rely on. */
 enum promise_type {
-    PROMISE_VOTE,  /* The sender votes for `candidate` in `term`. */
-    PROMISE_APPEND /* The sender, in `term`, holds all up to `index`, an entry of `index_term`. */
+    PROMISE_VOTE,   /* The sender votes for `candidate` in `term`. */
+    PROMISE_APPEND, /* The sender, in `term`, holds all up to `index`, an entry of `index_term`. */
+    PROMISE_PREVOTE /* The sender would vote for `candidate`, which asked in `term`, in the next
+                     * term. Nothing need be durable for it (D 9.6). */
 };
 struct promise {
     enum promise_type type;

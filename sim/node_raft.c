@@ -228,8 +228,12 @@ static bool promise(const void *bytes, size_t size, struct promise *out) {
         out->index = m->index;
         out->index_term = m->index_term;
         return m->accepted;
-    case RAFT_PREVOTE: /* It promises nothing: who would vote may change its mind (D 9.6). */
     case RAFT_PREVOTE_REPLY:
+        out->type = PROMISE_PREVOTE;
+        out->candidate = m->target;
+        out->term = m->tag;
+        return m->accepted;
+    case RAFT_PREVOTE:
     case RAFT_APPEND:
     case RAFT_CHUNK:
     case RAFT_TIMEOUT_NOW:

@@ -49,7 +49,8 @@ static void travel(struct cluster *c, uint32_t slot) {
 static void leave(struct cluster *c, uint32_t slot) {
     const struct packet *p = network_packet(&c->network, slot);
     uint16_t link = choice_link(p->source, p->target);
-    if (p->has_promise) change_add(c, FACT_LEAVE, p->source)->u.promise = p->promise;
+    if (p->has_promise && p->promise.type != PROMISE_PREVOTE)
+        change_add(c, FACT_LEAVE, p->source)->u.promise = p->promise;
     bool is_cut = network_is_cut(&c->network, p->source, p->target);
     if (is_cut || choice_take(c->choices, CHOICE_LOSS, link, 2) != 0) {
         count(c, is_cut ? SOMETIMES_DROP_CUT : SOMETIMES_LOSS);
@@ -92,6 +93,12 @@ static bool ask_promise(struct cluster *c, node_id id, struct packet *p) {
     return false;
 }
 
+static void note_prevote(struct cluster *c, node_id id, const struct packet *p) {
+    if (!p->has_promise || p->promise.type != PROMISE_PREVOTE) return;
+    change_add(c, FACT_PREVOTE, id)->u.promise = p->promise;
+    c->change.prevote_count++;
+}
+
 /* False: the contract is broken. */
 static bool send(struct cluster *c, node_id id, const struct node_packet *p) {
     uint32_t slot = network_put(&c->network, id, p->target, p->bytes, p->size);
@@ -103,6 +110,7 @@ static bool send(struct cluster *c, node_id id, const struct node_packet *p) {
         network_free(&c->network, slot);
         return false;
     }
+    note_prevote(c, id, network_packet(&c->network, slot));
     if (p->after > c->processes[id].durable) hold(c, id, slot, p->after);
     else leave(c, slot);
     return true;

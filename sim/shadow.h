@@ -37,10 +37,35 @@ struct pending_write {
     history_id records[NODE_WRITE_MAX];
 };
 
+/* How up-to-date a log is (5.4.1). */
+struct log_key {
+    uint64_t term, index; /* Of its last entry. */
+};
+
+static inline bool is_below(struct log_key a, struct log_key b) {
+    return a.term != b.term ? a.term < b.term : a.index < b.index;
+}
+
+/* Pre-votes (D 9.6), of three kinds: those that the node asked for, in the latest term in which it
+ * did; its latest campaign; and the last one that it granted. */
+struct prevote_shadow {
+    uint64_t term;        /* The highest in which it was a pre-candidate. */
+    struct log_key best;  /* Its most up-to-date log as a pre-candidate of that term. */
+    node_set granted;     /* They granted it a pre-vote in that term, and it was right to. */
+    node_set received;    /* Their grants have come, in this incarnation. */
+    uint64_t campaign;    /* The term of its latest campaign. */
+    struct log_key entry; /* Its log in that campaign. */
+    bool is_weaker;       /* It may have been granted pre-votes for a better log than that. */
+    bool is_bound;        /* Nothing has changed since it granted a pre-vote to `asker`. */
+    node_id asker;
+    uint64_t asked; /* The asker's term. */
+};
+
 struct node_shadow {
     bool is_alive;
     bool is_wiped; /* Its disk was emptied: what it knows of members is what it was told since. */
     uint64_t applied;
+    struct prevote_shadow prevote;
     struct log_shadow memory;
     /* What is durable; and what is pending, the oldest at `first` of a ring. */
     uint64_t term;
@@ -75,11 +100,6 @@ struct leader_record {
     uint64_t term, last;
     history_id record; /* Of the entry at `last`. */
     node_id leader;
-};
-
-/* How up-to-date a log is (5.4.1). */
-struct log_key {
-    uint64_t term, index; /* Of its last entry. */
 };
 
 enum { CHECK_TERMS_MAX = 4096 };
@@ -150,6 +170,13 @@ void check_election_step(struct checks *k, const struct cluster *c, const struct
 /* A commit up to `index` was decided in `term`, by `id`. */
 void check_election_commit(struct checks *k, const struct cluster *c, node_id id, uint64_t index,
                            uint64_t term);
+
+/* check_prevote.c */
+/* After the log of the step. Quiet: nothing changes that a check looks at. */
+void check_prevote_step(struct checks *k, const struct cluster *c, const struct change *change,
+                        node_id id, bool is_quiet);
+void check_prevote_grant(struct checks *k, const struct cluster *c, const struct fact *fact);
+void check_prevote_start(struct checks *k, node_id id);
 
 /* check_commit.c */
 void check_commit_step(struct checks *k, const struct cluster *c, const struct change *change,

@@ -344,7 +344,8 @@ static uint64_t fact_value(const struct fact *fact) {
     switch (fact->type) {
     case FACT_WRITE:
     case FACT_DURABLE: return fact->u.write;
-    case FACT_LEAVE: return fact->u.promise.term;
+    case FACT_LEAVE:
+    case FACT_PREVOTE: return fact->u.promise.term;
     case FACT_RESTORE: return fact->u.restore.snapshot.index;
     case FACT_APPLY:
     case FACT_ANSWER: return fact->u.applied.index;
@@ -366,7 +367,7 @@ const char *facts(const struct change *change) {
         [FACT_DURABLE] = "durable", [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
         [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_READ] = "read",
         [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash",   [FACT_WIPE] = "wipe",
-        [FACT_CONTRACT] = "contract"};
+        [FACT_CONTRACT] = "contract", [FACT_PREVOTE] = "pre-vote"};
     static struct text t;
     t = (struct text){0};
     for (uint32_t i = 0; i < change->fact_count; i++)

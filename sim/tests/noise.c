@@ -120,7 +120,7 @@ static bool promise(const void *bytes, size_t size, struct promise *out) {
     if (!node_raft.promise(bytes, size, &p)) return false;
     out->type = p.type;
     out->term = p.term;
-    if (p.type == PROMISE_VOTE) out->candidate = p.candidate;
+    if (p.type != PROMISE_APPEND) out->candidate = p.candidate;
     if (p.type == PROMISE_APPEND) out->index = p.index;
     if (p.type == PROMISE_APPEND) out->index_term = p.index_term;
     return true;
