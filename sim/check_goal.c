@@ -11,9 +11,10 @@ static void check_stability(struct checks *k, const struct cluster *c, node_id i
     const struct goal *g = &c->goal;
     const struct node_view *v = cluster_view(c, id);
     if (!(c->core >> id & 1) || is_undisturbed(g, v, id)) return;
-    static const char *const does[] = {
-        [NODE_FOLLOWER] = "follows in", [NODE_PRECANDIDATE] = "asks for pre-votes in",
-        [NODE_CANDIDATE] = "asks for votes in", [NODE_LEADER] = "leads"};
+    static const char *const does[] = {[NODE_FOLLOWER] = "follows in",
+                                       [NODE_PRECANDIDATE] = "asks for pre-votes in",
+                                       [NODE_CANDIDATE] = "asks for votes in",
+                                       [NODE_LEADER] = "leads"};
     check_fail(k, c, CHECK_STABILITY,
                "n%u %s term %llu, though n%u leads term %llu and nothing is wrong with it", id,
                does[v->role], (ull)v->term, g->leader, (ull)g->term);
@@ -63,7 +64,8 @@ void check_goal_late(struct checks *k, const struct cluster *c) {
                    "does not lead at %llu us",
                    g->leader, (ull)g->term, g->target, (ull)c->clock_us);
     else
-        check_fail(k, c, CHECK_PROGRESS,
-                   "n%u leads term %llu and has not learned that n%u has all its entries at %llu us",
-                   g->leader, (ull)g->term, g->target, (ull)c->clock_us);
+        check_fail(
+            k, c, CHECK_PROGRESS,
+            "n%u leads term %llu and has not learned that n%u has all its entries at %llu us",
+            g->leader, (ull)g->term, g->target, (ull)c->clock_us);
 }

@@ -33,8 +33,8 @@ struct cluster_config {
     uint32_t drift;        /* Per mille by which a node's clock, and its timers, may be slow. */
     uint32_t lease_us;     /* 0: no lease reads. */
     uint32_t hang_us_max;  /* Until a disk that hangs goes on. */
-    uint32_t reserve;      /* The last of the spares, which do not run at first: a machine whose node
-                            * was removed comes back under one of their ids. */
+    uint32_t reserve; /* The last of the spares, which do not run at first: a machine whose node
+                       * was removed comes back under one of their ids. */
     uint32_t wipe_same_id; /* 1: it comes back under its old id, and crashes may wipe disks. Raft
                             * forbids both. */
 };

@@ -6,8 +6,8 @@
 
 #include "process.h"
 
-static bool __attribute__((cold))
-breaks(struct contract_breach *out, const char *field, uint64_t value, const char *rule) {
+static bool __attribute__((cold)) breaks(struct contract_breach *out, const char *field,
+                                         uint64_t value, const char *rule) {
     *out = (struct contract_breach){.field = field, .rule = rule, .value = value};
     return false;
 }
@@ -15,8 +15,8 @@ breaks(struct contract_breach *out, const char *field, uint64_t value, const cha
 /* ---- the view ---- */
 
 /* Which rule it is. */
-static bool __attribute__((cold))
-view_breaks(const struct cluster *c, const struct node_view *v, struct contract_breach *out) {
+static bool __attribute__((cold)) view_breaks(const struct cluster *c, const struct node_view *v,
+                                              struct contract_breach *out) {
     uint32_t count = cluster_count(c);
     if (v->role > NODE_LEADER) return breaks(out, "view.role", v->role, "an enum node_role");
     if (v->vote > count) return breaks(out, "view.vote", v->vote, "a node, or 0");
@@ -110,9 +110,9 @@ static bool check_chunk(const struct cluster *c, struct contract_breach *out) {
 }
 
 /* Which rule it is. */
-static bool __attribute__((cold))
-packet_breaks(const struct cluster *c, node_id id, const struct node_packet *p,
-              struct contract_breach *out) {
+static bool __attribute__((cold)) packet_breaks(const struct cluster *c, node_id id,
+                                                const struct node_packet *p,
+                                                struct contract_breach *out) {
     if (p->size == 0 || p->size > NODE_PACKET_MAX || p->size % 8 != 0)
         return breaks(out, "packet.size", p->size, "a multiple of 8 from 8 to NODE_PACKET_MAX");
     if (p->target == 0 || p->target > cluster_count(c) || p->target == id)

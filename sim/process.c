@@ -79,8 +79,8 @@ static void hold(struct cluster *c, node_id id, uint32_t slot, uint64_t after) {
 }
 
 /* Nothing of what broke the contract is carried out. */
-static void __attribute__((cold))
-note_breach(struct cluster *c, node_id id, const struct contract_breach *breach) {
+static void __attribute__((cold)) note_breach(struct cluster *c, node_id id,
+                                              const struct contract_breach *breach) {
     change_add(c, FACT_CONTRACT, id)->u.breach = *breach;
 }
 
@@ -412,8 +412,8 @@ static void note_place(const struct cluster *c, uint64_t step, node_id id, uint8
 }
 
 /* A node that breaks the contract is shown as it was before: nobody sees what it may not answer. */
-static void __attribute__((cold))
-refuse_answer(struct cluster *c, node_id id, const struct contract_breach *breach) {
+static void __attribute__((cold)) refuse_answer(struct cluster *c, node_id id,
+                                                const struct contract_breach *breach) {
     c->processes[id].view = c->processes[id].before;
     note_breach(c, id, breach);
 }

@@ -80,9 +80,9 @@ static void set_plain(const struct profile_request *request, uint32_t nodes,
  * half of the time. */
 static void set_uniform(struct choice_odds *odds) {
     static const enum choice_label labels[] = {
-        CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,     CHOICE_SYNC_TIME,
-        CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME,  CHOICE_PARTITION_NODE,
-        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE, CHOICE_DRIFT,
+        CHOICE_EVENT,       CHOICE_LATENCY,     CHOICE_TIMEOUT,      CHOICE_SYNC_TIME,
+        CHOICE_CRASH_KEEP,  CHOICE_DOWN_TIME,   CHOICE_PAUSE_TIME,   CHOICE_PARTITION_NODE,
+        CHOICE_CLIENT_TIME, CHOICE_CRASH_POINT, CHOICE_CHANGE_NODE,  CHOICE_DRIFT,
         CHOICE_HANG_TIME,   CHOICE_OUTSIDE,     CHOICE_OUTSIDE_LINK, CHOICE_VICTIM,
     };
     *odds = (struct choice_odds){{0}};
@@ -173,8 +173,8 @@ static void draw_swarm_config(uint64_t *random, uint32_t log_max, struct cluster
     config->latency_us_min = scaled(random, 10, 2 * MS);
     config->latency_us_max = scaled(random, 2 * MS, 40 * MS);
     bool outlives = coin(random); /* A packet may outlive a leadership or two. */
-    config->delay_us_max = outlives ? scaled(random, 2000 * MS, 20000 * MS)
-                                    : scaled(random, 20 * MS, 2000 * MS);
+    config->delay_us_max =
+        outlives ? scaled(random, 2000 * MS, 20000 * MS) : scaled(random, 20 * MS, 2000 * MS);
     config->sync_us_max = scaled(random, 200, 40 * MS);
     config->heartbeat_us = between(random, 20 * MS, 75 * MS);
     config->client_us = scaled(random, 2 * MS, 40 * MS);

@@ -65,10 +65,10 @@ enum sometimes {
     SOMETIMES_READ_LEASE,
     SOMETIMES_READ_FOLLOWER,
     SOMETIMES_READ_REFUSED,
-    SOMETIMES_HANG,      /* A disk hangs. */
-    SOMETIMES_STOPPED,   /* A node stops for good. */
-    SOMETIMES_RENEWED,   /* A removed machine comes back under a new id. */
-    SOMETIMES_REPLACED,  /* The operator asks to replace a node that is gone. */
+    SOMETIMES_HANG,          /* A disk hangs. */
+    SOMETIMES_STOPPED,       /* A node stops for good. */
+    SOMETIMES_RENEWED,       /* A removed machine comes back under a new id. */
+    SOMETIMES_REPLACED,      /* The operator asks to replace a node that is gone. */
     SOMETIMES_MOMENT_OFFICE, /* Faults at critical moments, in the order of enum moment. */
     SOMETIMES_MOMENT_TRANSFER,
     SOMETIMES_MOMENT_CHANGE,

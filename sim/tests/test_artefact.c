@@ -237,8 +237,8 @@ Test(artefact, any_bytes_give_a_valid_configuration) {
         cr_assert(head <= size);
         cr_assert_null(config_problem(&config));
         for (uint32_t k = 0; k < CONFIG_FIELD_COUNT; k++)
-            changes[k] += config_get(&config, &config_fields[k]) !=
-                          config_get(&first, &config_fields[k]);
+            changes[k] +=
+                config_get(&config, &config_fields[k]) != config_get(&first, &config_fields[k]);
     }
     static const char *const fixed[] = {"latency-min", "sync-min",  "sync-max",    "heartbeat",
                                         "down-max",    "pause-max", "wipe-same-id"};

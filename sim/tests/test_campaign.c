@@ -54,7 +54,7 @@ static void step_sleep(void *node, const struct node_event *event, struct node_e
 static struct accident {
     atomic_int left; /* So often still. */
     int signal_number;
-} * accident;
+} *accident;
 
 static void plan_accident(int signal_number, int times) {
     accident = campaign_shared(sizeof *accident);

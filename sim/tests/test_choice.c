@@ -342,12 +342,25 @@ static uint32_t answer_to_byte(enum choice_label label, uint32_t bound, uint8_t 
  * 256 bytes for each label and bound; bounds that a fault's 32 bytes or a plain choice's 256 can
  * tell apart. */
 Test(choice, bytes_reach_every_answer) {
-    static const enum choice_label faults[] = {
-        CHOICE_LOSS,           CHOICE_DUPLICATE,     CHOICE_DELAY,     CHOICE_SYNC_LEFT,
-        CHOICE_CRASH,          CHOICE_PAUSE,         CHOICE_PARTITION, CHOICE_HEAL,
-        CHOICE_CLIENT_TARGET,  CHOICE_CLIENT_FORGET, CHOICE_CHANGE,    CHOICE_TRANSFER,
-        CHOICE_OPERATOR_TARGET, CHOICE_MOMENT,       CHOICE_LATE,      CHOICE_HANG,
-        CHOICE_STOP,           CHOICE_RENEW,         CHOICE_WIPE};
+    static const enum choice_label faults[] = {CHOICE_LOSS,
+                                               CHOICE_DUPLICATE,
+                                               CHOICE_DELAY,
+                                               CHOICE_SYNC_LEFT,
+                                               CHOICE_CRASH,
+                                               CHOICE_PAUSE,
+                                               CHOICE_PARTITION,
+                                               CHOICE_HEAL,
+                                               CHOICE_CLIENT_TARGET,
+                                               CHOICE_CLIENT_FORGET,
+                                               CHOICE_CHANGE,
+                                               CHOICE_TRANSFER,
+                                               CHOICE_OPERATOR_TARGET,
+                                               CHOICE_MOMENT,
+                                               CHOICE_LATE,
+                                               CHOICE_HANG,
+                                               CHOICE_STOP,
+                                               CHOICE_RENEW,
+                                               CHOICE_WIPE};
     bool is_fault[CHOICE_LABEL_COUNT] = {false};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) is_fault[faults[i]] = true;
     for (uint32_t label = 0; label < CHOICE_LABEL_COUNT; label++)

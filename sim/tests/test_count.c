@@ -80,8 +80,8 @@ Test(cluster, steps_are_counted_for_what_they_are) {
     for (uint32_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
         take_move(&moves[i]);
         for (uint32_t k = 0; k < SOMETIMES_COUNT; k++)
-            cr_assert((world->counts[k] > 0) == (k < 64 && (moves[i].counted >> k & 1)), "move %u, %s", i,
-                      sometimes_name((enum sometimes)k));
+            cr_assert((world->counts[k] > 0) == (k < 64 && (moves[i].counted >> k & 1)),
+                      "move %u, %s", i, sometimes_name((enum sometimes)k));
     }
 }
 

@@ -152,7 +152,8 @@ Test(profile, every_profile_tries_the_whole_core) {
 }
 
 /* Goal: swarm: a fault that is off lets others go far. Method: over all seeds, each fault is on in
- * about half of them at several levels, and for any two faults all four cases of on and off come. */
+ * about half of them at several levels, and for any two faults all four cases of on and off come.
+ */
 Test(profile, swarm_turns_each_fault_on_and_off) {
     static uint32_t pairs[CHOICE_LABEL_COUNT][CHOICE_LABEL_COUNT][4];
     uint32_t levels[CHOICE_LABEL_COUNT][4] = {{0}};
@@ -204,8 +205,8 @@ Test(profile, swarm_moves_every_limit) {
     for (uint32_t i = 0; i < CONFIG_FIELD_COUNT; i++) {
         bool is_fixed = false;
         for (uint32_t k = 0; k < 3; k++) is_fixed |= strcmp(fixed[k], config_fields[i].name) == 0;
-        cr_assert(is_fixed || changes[i] > SEEDS / 4, "%s changed %u times",
-                  config_fields[i].name, changes[i]);
+        cr_assert(is_fixed || changes[i] > SEEDS / 4, "%s changed %u times", config_fields[i].name,
+                  changes[i]);
     }
 }
 
@@ -242,9 +243,9 @@ Test(config, table_covers_the_struct) {
 /* Goal: a field is the member of that name. Method: a value of its own in each member; reading
  * finds it by name, writing changes it and no other. */
 Test(config, fields_are_the_members_named) {
-    const struct cluster_config config = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14,
-                                          15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
-                                          29, 30, 31};
+    const struct cluster_config config = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                          12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+                                          23, 24, 25, 26, 27, 28, 29, 30, 31};
     const struct {
         const char *name;
         uint32_t value;
