@@ -73,7 +73,7 @@ Test(section_D_6_2, leader_with_a_slow_disk_stays) {
     start_hung(&n, checking);
     node_propose(&n, 78);
     node_receive(&n, message_accepted(2, 1, n.raft.last));
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 8; i++) {
         node_saved(&n, n.raft.durable + 1);
         node_propose(&n, 79);
         node_receive(&n, message_accepted(2, 1, n.raft.last));

@@ -143,5 +143,6 @@ Test(lost_storage, restarts_and_new_leaders_name_nobody) {
         cluster_restart(&c, leader);
         cluster_run(&c, other, 3);
         cluster_assert_converged(&c);
+        for (raft_id id = 1; id <= 3; id++) cluster_compact(&c, id);
     }
 }
