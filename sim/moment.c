@@ -86,7 +86,7 @@ static void hurt_node(struct cluster *c, enum hurt hurt, node_id id) {
 
 static void hurt_at(struct cluster *c, enum moment moment, enum hurt hurt, node_id id,
                     node_id other) {
-    c->counts[SOMETIMES_MOMENT_OFFICE + moment]++;
+    c->counts[(int)SOMETIMES_MOMENT_OFFICE + (int)moment]++;
     if (hurt <= HURT_PAUSE) hurt_node(c, hurt, id);
     else if (other != 0) hurt_node(c, (enum hurt)((int)hurt - (int)HURT_PAUSE), other);
 }
