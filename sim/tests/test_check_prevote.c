@@ -60,15 +60,44 @@ static void tell_campaign(struct world *w, uint32_t variant) {
  * another node, in another term; or what came is a refusal (D 9.6). */
 Test(pre_vote, grants) { judge(CHECK_PREVOTE, 3, tell_campaign, FORGED_6); }
 
-static void tell_option(struct world *w, uint32_t variant) {
+/* n3 asks, gets the entry, and asks again. FORGED: the grant is for the first request. */
+static void tell_second_request(struct world *w, uint32_t variant) {
+    begin(w, false);
+    asks(w, 3);
+    if (variant == FORGED) grants(w, 2, 3, 1);
+    puppet(w, 3)->view.role = NODE_FOLLOWER;
+    replicates(w, node_bit(3), 1, 1);
+    asks(w, 3);
+    if (variant == LEGAL) grants(w, 2, 3, 1);
+    campaigns(w, 3, 2);
+}
+
+/* The asker's log may have grown since its first request of the term. */
+Test(pre_vote, second_request) { judge(CHECK_PREVOTE, 3, tell_second_request, FORGED); }
+
+/* n3 asks in term 1 and in term 2; the grant is for the first request, or comes for it only. */
+static void tell_old_term(struct world *w, uint32_t variant) {
     begin(w, true);
-    w->cluster->config.pre_vote = variant == FORGED ? CONFIG_OPTION_ALL : 0;
-    will_campaign(w, 3, 2);
+    asks(w, 3);
+    follows(w, 3, 2);
+    asks(w, 3);
+    grants(w, 2, 3, variant == FORGED ? 1 : 2);
+    will_campaign(w, 3, 3);
+    hears_promise(w, 3, 2, prevote(3, variant == FORGED_2 ? 1 : 2));
+}
+
+/* A pre-vote of an earlier term does not count. */
+Test(pre_vote, old_term) { judge(CHECK_PREVOTE, 3, tell_old_term, FORGED_2); }
+
+static void tell_option(struct world *w, uint32_t variant) {
+    if (variant != FORGED_2) begin(w, true);
+    w->cluster->config.pre_vote = variant == LEGAL ? 0 : CONFIG_OPTION_ALL;
+    will_campaign(w, 3, variant == FORGED_2 ? 1 : 2);
     steps(w, 3);
 }
 
-/* A node with the option campaigns without asking. */
-Test(pre_vote, option) { judge(CHECK_PREVOTE, 3, tell_option, FORGED); }
+/* A node with the option campaigns without asking; even in the first election. */
+Test(pre_vote, option) { judge(CHECK_PREVOTE, 3, tell_option, FORGED_2); }
 
 static void tell_transfer(struct world *w, uint32_t variant) {
     begin(w, true);
