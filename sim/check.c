@@ -60,9 +60,7 @@ bool check_find(const char *name, enum check_id *out) {
     return false;
 }
 
-struct checks *checks_new(void) {
-    return calloc(1, sizeof(struct checks));
-}
+struct checks *checks_new(void) { return calloc(1, sizeof(struct checks)); }
 
 void checks_free(struct checks *k) { free(k); }
 
