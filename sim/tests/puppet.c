@@ -90,7 +90,7 @@ const struct node_impl node_puppet = {
     .name = "puppet",
     .size = sizeof(struct puppet),
     .log_max = NODE_LOG_MAX,
-    .supports = NODE_HAS_NEXT,
+    .supports = NODE_HAS_NEXT | NODE_HAS_PRE_VOTE,
     .start = start,
     .step = step,
     .stop = stop,
@@ -263,6 +263,11 @@ void promises_vote(struct world *w, node_id id, node_id candidate, uint64_t term
              after);
 }
 
+void promises_prevote(struct world *w, node_id id, node_id candidate, uint64_t term) {
+    promises(w, id, (struct promise){.type = PROMISE_PREVOTE, .candidate = candidate, .term = term},
+             0);
+}
+
 void promises_append(struct world *w, node_id id, uint64_t index, uint64_t term, uint64_t after) {
     struct promise promise = {.type = PROMISE_APPEND,
                               .term = puppet(w, id)->view.term,
@@ -275,14 +280,22 @@ void promises_append(struct world *w, node_id id, uint64_t index, uint64_t term,
 
 void steps(struct world *w, node_id id) { happens(w, EVENT_TIMER, id); }
 
-void hears(struct world *w, node_id id, node_id peer) {
+static void hears_packet(struct world *w, node_id id, node_id peer, const struct promise *promise) {
     struct cluster *c = w->cluster;
     const uint64_t nothing = 0;
     uint32_t slot = network_put(&c->network, peer, id, &nothing, sizeof nothing);
+    network_packet(&c->network, slot)->has_promise = promise != NULL;
+    if (promise != NULL) network_packet(&c->network, slot)->promise = *promise;
     bool has_room =
         queue_push(&c->queue, (struct event){.key = event_key(EVENT_PACKET, id), .item = slot});
     assert(has_room);
     happens(w, EVENT_PACKET, id);
+}
+
+void hears(struct world *w, node_id id, node_id peer) { hears_packet(w, id, peer, NULL); }
+
+void hears_promise(struct world *w, node_id id, node_id peer, struct promise promise) {
+    hears_packet(w, id, peer, &promise);
 }
 
 void syncs_but(struct world *w, node_id id, uint32_t left) {

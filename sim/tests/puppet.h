@@ -61,6 +61,7 @@ void truncates(struct world *w, node_id id, uint64_t last);
 /* A packet that leaves when the write `after` is durable. */
 void promises(struct world *w, node_id id, struct promise promise, uint64_t after);
 void promises_vote(struct world *w, node_id id, node_id candidate, uint64_t term, uint64_t after);
+void promises_prevote(struct world *w, node_id id, node_id candidate, uint64_t term);
 void promises_append(struct world *w, node_id id, uint64_t index, uint64_t term, uint64_t after);
 
 /* It gets all chunks of the snapshot of `source`, and installs it in place of its own. */
@@ -73,6 +74,8 @@ void serves(struct world *w, node_id id, uint64_t handle);
 void steps(struct world *w, node_id id);
 /* The same, on a packet of that peer. */
 void hears(struct world *w, node_id id, node_id peer);
+/* The same, where the packet makes that promise. */
+void hears_promise(struct world *w, node_id id, node_id peer, struct promise promise);
 /* All its pending writes become durable; or all but the last `left` of them. */
 void syncs(struct world *w, node_id id);
 void syncs_but(struct world *w, node_id id, uint32_t left);
