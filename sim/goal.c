@@ -134,5 +134,7 @@ static void ask_for_handover(struct cluster *c) {
 
 void goal_occasion(struct cluster *c) {
     if (c->goal.stage == GOAL_HANDOVER && !c->goal.is_asked) ask_for_handover(c);
-    if (c->goal.stage == GOAL_SETTLE && cluster_is_settled(c)) calm_retire_others(c);
+    if (c->goal.stage != GOAL_SETTLE) return;
+    if (cluster_is_settled(c)) calm_retire_others(c);
+    else c->goal.has_settled = false; /* It was disturbed: another quiet time is needed. */
 }
