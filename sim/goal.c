@@ -21,9 +21,10 @@ static uint64_t elections_us(const struct cluster *c, uint32_t count) {
     return (uint64_t)count * c->config.election_us_max * (PER_MILLE + c->config.drift) / PER_MILLE;
 }
 
-/* A paused or delayed event may come first. */
+/* A paused or delayed event may come first, or one of a node that was blocked by its disk. */
 static uint64_t lateness_us(const struct cluster *c) {
-    return (uint64_t)c->config.pause_us_max + c->config.delay_us_max + c->config.latency_us_max;
+    return (uint64_t)c->config.pause_us_max + c->config.hang_us_max + c->config.delay_us_max +
+           c->config.latency_us_max;
 }
 
 static void begin_settle(struct cluster *c) {

@@ -78,7 +78,7 @@ static enum goal_stage pass_stay(void) {
 
 static void check_settling(bool is_last) {
     struct goal *g = &world->goal;
-    uint64_t lateness_us = 10000 + 5000 + 2 * LATENCY_US;
+    uint64_t lateness_us = 10000 + 10000 + 5000 + 2 * LATENCY_US;
     cr_assert(g->stage == GOAL_SETTLE && !g->has_settled);
     cr_assert(g->due_us == world->clock_us + elections_us(120) + 4 * RETRY_US + lateness_us);
     cr_assert(after(1) == GOAL_SETTLE && !g->has_settled && pending(EVENT_OPERATOR, 0) == 0);
