@@ -146,6 +146,7 @@ void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
         .fault_us = 100,
         .down_us_max = 1,
         .pause_us_max = 1,
+        .wipe_same_id = 1, /* A crash may wipe the disk. */
     };
     w->choices = (struct choices){.next = answer};
     memset(w->answers, 0, sizeof w->answers);
@@ -156,7 +157,9 @@ void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
     watch(w, cluster_reset(w->cluster, &config, &w->choices));
 }
 
-struct puppet *puppet(struct world *w, node_id id) { return cluster_node(w->cluster, id); }
+struct puppet *puppet(struct world *w, node_id id) {
+    return cluster_node(w->cluster, id);
+}
 
 /* Where the queue has the event: the answer that makes it the next one. */
 static uint32_t position(const struct queue *q, uint32_t key) {
@@ -298,6 +301,12 @@ void crashes(struct world *w, node_id id, uint32_t kept) {
     happens(w, EVENT_FAULT, 0);
     w->answers[CHOICE_CRASH] = 0;
     w->answers[CHOICE_CRASH_KEEP] = 0;
+}
+
+void wipes(struct world *w, node_id id) {
+    w->answers[CHOICE_WIPE] = 1;
+    crashes(w, id, 0);
+    w->answers[CHOICE_WIPE] = 0;
 }
 
 void crashes_before(struct world *w, node_id id, uint32_t effect) {
