@@ -362,10 +362,10 @@ static uint64_t fact_value(const struct fact *fact) {
 
 const char *facts(const struct change *change) {
     static const char *const names[] = {
-        [FACT_START] = "start",      [FACT_STEP] = "step",     [FACT_WRITE] = "write",
-        [FACT_DURABLE] = "durable",  [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
-        [FACT_APPLY] = "apply",      [FACT_ANSWER] = "answer", [FACT_READ] = "read",
-        [FACT_SERVE] = "serve",      [FACT_CRASH] = "crash",   [FACT_WIPE] = "wipe",
+        [FACT_START] = "start",     [FACT_STEP] = "step",     [FACT_WRITE] = "write",
+        [FACT_DURABLE] = "durable", [FACT_LEAVE] = "leave",   [FACT_RESTORE] = "restore",
+        [FACT_APPLY] = "apply",     [FACT_ANSWER] = "answer", [FACT_READ] = "read",
+        [FACT_SERVE] = "serve",     [FACT_CRASH] = "crash",   [FACT_WIPE] = "wipe",
         [FACT_CONTRACT] = "contract"};
     static struct text t;
     t = (struct text){0};

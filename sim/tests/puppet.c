@@ -157,9 +157,7 @@ void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
     watch(w, cluster_reset(w->cluster, &config, &w->choices));
 }
 
-struct puppet *puppet(struct world *w, node_id id) {
-    return cluster_node(w->cluster, id);
-}
+struct puppet *puppet(struct world *w, node_id id) { return cluster_node(w->cluster, id); }
 
 /* Where the queue has the event: the answer that makes it the next one. */
 static uint32_t position(const struct queue *q, uint32_t key) {
