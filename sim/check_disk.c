@@ -236,6 +236,7 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
         store(k, c, fact->node);
         return;
     case FACT_LEAVE: check_promise(k, c, fact); return;
+    case FACT_WIPE: forget_disk(k, c, fact->node); return;
     case FACT_PREVOTE:
     case FACT_STEP:
     case FACT_RESTORE:
@@ -243,7 +244,6 @@ void check_disk_fact(struct checks *k, const struct cluster *c, const struct cha
     case FACT_ANSWER:
     case FACT_READ:
     case FACT_SERVE:
-    case FACT_WIPE: forget_disk(k, c, fact->node); return;
     case FACT_CRASH:
     case FACT_CONTRACT: break;
     }

@@ -21,9 +21,10 @@ static uint64_t elections_us(const struct cluster *c, uint32_t count) {
     return (uint64_t)count * c->config.election_us_max * (PER_MILLE + c->config.drift) / PER_MILLE;
 }
 
-/* A paused or delayed event may come first. */
+/* A paused or delayed event may come first, or one of a node that was blocked by its disk. */
 static uint64_t lateness_us(const struct cluster *c) {
-    return (uint64_t)c->config.pause_us_max + c->config.delay_us_max + c->config.latency_us_max;
+    return (uint64_t)c->config.pause_us_max + c->config.hang_us_max + c->config.delay_us_max +
+           c->config.latency_us_max;
 }
 
 static void begin_settle(struct cluster *c) {
@@ -134,5 +135,7 @@ static void ask_for_handover(struct cluster *c) {
 
 void goal_occasion(struct cluster *c) {
     if (c->goal.stage == GOAL_HANDOVER && !c->goal.is_asked) ask_for_handover(c);
-    if (c->goal.stage == GOAL_SETTLE && cluster_is_settled(c)) calm_retire_others(c);
+    if (c->goal.stage != GOAL_SETTLE) return;
+    if (cluster_is_settled(c)) calm_retire_others(c);
+    else c->goal.has_settled = false; /* It was disturbed: another quiet time is needed. */
 }

@@ -119,6 +119,11 @@ expect 1 "violation promise-durable" $again --out again
 cmp -s "$artefact" "again/$(basename "$artefact")" || fail "the same seed gave another artefact"
 expect 1 "violation election-safety" run --node mutant:P01 --check election-safety --seeds 1..20000
 expect 1 "election won" run --node mutant:P01 --seeds 1..50 --out found --sometimes
+# The named sin is found: a node whose disk was wiped keeps its id. Without it, nothing is.
+expect 1 "violation" run --set wipe-same-id=1 --seeds 1..1000 --nodes 3..5 --check all,-progress --out sins
+expect 1 "violation vote-once" run --set wipe-same-id=1 --seeds 1..1000 --nodes 3..5 --check vote-once \
+    --keep-going --out sins
+expect 0 "every check held" run --set wipe-same-id=0 --seeds 1..100 --nodes 3..5
 
 # The lists of checks: names, exclusions, and several lists add up. What is printed runs again.
 lists() {

@@ -147,6 +147,7 @@ void world_reset(struct world *w, uint32_t node_count, uint32_t enabled) {
         .fault_us = 100,
         .down_us_max = 1,
         .pause_us_max = 1,
+        .wipe_same_id = 1, /* A crash may wipe the disk. */
     };
     w->choices = (struct choices){.next = answer};
     memset(w->answers, 0, sizeof w->answers);
@@ -312,6 +313,12 @@ void crashes(struct world *w, node_id id, uint32_t kept) {
     happens(w, EVENT_FAULT, 0);
     w->answers[CHOICE_CRASH] = 0;
     w->answers[CHOICE_CRASH_KEEP] = 0;
+}
+
+void wipes(struct world *w, node_id id) {
+    w->answers[CHOICE_WIPE] = 1;
+    crashes(w, id, 0);
+    w->answers[CHOICE_WIPE] = 0;
 }
 
 void crashes_before(struct world *w, node_id id, uint32_t effect) {

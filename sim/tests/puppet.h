@@ -81,6 +81,8 @@ void syncs(struct world *w, node_id id);
 void syncs_but(struct world *w, node_id id, uint32_t left);
 /* Of its pending writes the first `kept` survive. */
 void crashes(struct world *w, node_id id, uint32_t kept);
+/* It crashes, and its disk is empty then. */
+void wipes(struct world *w, node_id id);
 /* In its next step, before that effect, counted from 1. */
 void crashes_before(struct world *w, node_id id, uint32_t effect);
 void restarts(struct world *w, node_id id);

@@ -1,9 +1,12 @@
 /* test_calm.c - the calm phase under configurations: actors with logs that differ, of which a twin
- * tells what still matters, who may be left outside the core, and who retires. */
+ * tells what still matters, who may be left outside the core, how that one goes on, and who
+ * retires.
+ */
 #include <criterion/criterion.h>
 #include <string.h>
 
 #include "actor.h"
+#include "process.h"
 
 static uint32_t roll(uint64_t *random, uint32_t bound) {
     return (uint32_t)((random_next(random) >> 32) * bound >> 32);
@@ -150,25 +153,210 @@ Test(cluster, spares_stay_outside) {
     check_links();
 }
 
-/* Goal: a configuration that only a packet holds cannot matter. Method: packets under way survive
- * into the calm phase, unless a configuration was ever appended. */
-Test(cluster, packets_with_configurations_do_not_survive) {
-    for (uint32_t is_changed = 0; is_changed < 2; is_changed++) {
+/* Goal: a configuration that only a packet holds cannot matter, and late packets do not disturb
+ * what is watched. Method: packets in flight survive into the calm phase, unless a configuration
+ * was ever appended, or the leader shall stay or hand over. */
+Test(cluster, packets_that_matter_do_not_survive) {
+    enum { PLAIN, CHANGED, STAY, HANDOVER, WAYS };
+    for (uint32_t way = PLAIN; way < WAYS; way++) {
         begin();
         stages[1].view.role = NODE_LEADER;
         poke(1);
-        if (is_changed) order_change(1, 1, (struct node_members){.voters = nodes(1, 2, 6)});
+        if (way == CHANGED) order_change(1, 1, (struct node_members){.voters = nodes(1, 2, 6)});
         poke(1);
         for (node_id target = 2; target <= 4; target++) order_packet(1, target, 7, 0);
         poke(1);
         run_for(0);
+        forced[CHOICE_STAY] = way == STAY;
+        forced[CHOICE_HANDOVER] = way == HANDOVER ? 3 : 0;
         cluster_calm(world);
-        cr_assert(slots_in_use(&world->network) == (is_changed ? 0 : 3));
+        cr_assert(slots_in_use(&world->network) == (way == PLAIN ? 3 : 0));
+        cr_assert(world->counts[SOMETIMES_LOSS] == (way == PLAIN ? 0 : 3));
         heard_count = 0;
         run_for(2 * LATENCY_US);
         for (node_id id = 2; id <= 4; id++)
-            cr_assert_str_eq(heard_by(id), is_changed ? "" : "receive:7");
+            cr_assert_str_eq(heard_by(id), way == PLAIN ? "receive:7" : "");
         cr_assert(slots_in_use(&world->network) == 0);
+    }
+}
+
+/* ---- the others ---- */
+
+/* In the order in which the calm phase chooses them. */
+enum { CUT_OFF, LINKED, HUNG };
+
+/* Nodes 1 to 5 are voters; the options are on for these nodes; that is how all outside go on. */
+static void begin_outside(uint32_t pre_vote, uint32_t check_quorum, uint32_t way) {
+    struct cluster_config config = quiet(VOTERS);
+    config.spares = SPARES;
+    config.pre_vote = pre_vote;
+    config.check_quorum = check_quorum;
+    stage_begin(config);
+    forced[CHOICE_OUTSIDE] = way;
+}
+
+static bool is_linked(node_id a, node_id b) {
+    bool is_cut = network_is_cut(&world->network, a, b);
+    cr_assert(network_is_cut(&world->network, b, a) == is_cut, "n%u and n%u", a, b);
+    return !is_cut;
+}
+
+/* The nodes that it can reach. */
+static node_set links_of(node_id id) {
+    node_set set = 0;
+    for (node_id other = 1; other <= COUNT; other++)
+        if (other != id && is_linked(id, other)) set |= node_bit(other);
+    return set;
+}
+
+/* Goal: a node outside keeps just one link. Method: each node of the core is chosen for that; the
+ * link is between these two, and no other node of the core loses or gets one. */
+Test(cluster, outside_node_keeps_a_link) {
+    for (uint32_t nth = 0; nth < 4; nth++) {
+        begin_outside(CONFIG_OPTION_ALL, CONFIG_OPTION_ALL, LINKED);
+        outside = node_bit(2);
+        forced[CHOICE_OUTSIDE_LINK] = nth;
+        cluster_calm(world);
+        const node_id core[] = {1, 3, 4, 5};
+        const node_set all = node_bit(2) | nodes(6, 7, 8); /* Spare nodes are outside, too. */
+        cr_assert(world->core == 0x3a && world->reach == world->core);
+        for (node_id id = 6; id <= 8; id++) cr_assert(links_of(id) == node_bit(core[nth]));
+        cr_assert(links_of(2) == node_bit(core[nth]));
+        cr_assert(world->counts[SOMETIMES_OUTSIDE_LINKED] == 4);
+        for (uint32_t i = 0; i < 4; i++) {
+            node_set others = world->core & ~node_bit(core[i]);
+            cr_assert(links_of(core[i]) == (others | (i == nth ? all : 0)));
+        }
+        cr_assert(asked[CHOICE_OUTSIDE_LINK] == 4 && bound_asked[CHOICE_OUTSIDE_LINK] == 4);
+    }
+}
+
+/* Goal: a node outside and the node that it reaches are never a quorum. Method: a configuration on
+ * one disk or in one log, in which nodes 1, 2 and 5 are the voters: node 5 keeps a link to 3 or 4,
+ * but none to 1 or 2. */
+Test(cluster, outside_pair_is_no_quorum) {
+    for (node_id id = 1; id <= 4; id++)
+        for (uint32_t is_dead = 0; is_dead < 2; is_dead++) {
+            begin_outside(CONFIG_OPTION_ALL, CONFIG_OPTION_ALL, LINKED);
+            order_change(4, 1, (struct node_members){.voters = nodes(1, 2, 5)});
+            poke(4);
+            run_for(2 * SYNC_US);
+            if (is_dead) crash_now(4);
+            outside = node_bit(5);
+            forced[CHOICE_OUTSIDE_LINK] = id - 1u;
+            cluster_calm(world);
+            cr_assert(world->core == 0x1e);
+            cr_assert(links_of(5) == (id >= 3 ? node_bit(id) : 0), "n%u", id);
+            cr_assert(world->counts[SOMETIMES_OUTSIDE_LINKED] >= (id >= 3));
+        }
+}
+
+/* The calm phase of a kind of node that lacks these features; node 5 is outside. */
+static node_set links_without(uint32_t features) {
+    const struct node_impl *whole = world->impl;
+    struct node_impl part = *whole;
+    part.supports &= ~features;
+    world->impl = &part;
+    outside = node_bit(5);
+    cluster_calm(world);
+    world->impl = whole;
+    return links_of(5);
+}
+
+/* Goal: without pre-vote and check-quorum everywhere, a node that keeps a link may disturb the core
+ * for ever, and one whose disk hangs may lead for ever without check-quorum. Method: each option is
+ * off for one node, or not supported. */
+Test(cluster, outside_nodes_need_the_options) {
+    const struct {
+        uint32_t pre_vote, check_quorum, lacks;
+        bool may_link, may_hang;
+    } rows[] = {
+        {255, 255, 0, true, true},
+        {254, 255, 0, false, true},
+        {255, 127, 0, false, false},
+        {255, 255, NODE_HAS_PRE_VOTE, false, true},
+        {255, 255, NODE_HAS_CHECK_QUORUM, false, false},
+    };
+    for (uint32_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin_outside(rows[i].pre_vote, rows[i].check_quorum, LINKED);
+        cr_assert(links_without(rows[i].lacks) == (rows[i].may_link ? node_bit(1) : 0), "%u", i);
+        begin_outside(rows[i].pre_vote, rows[i].check_quorum, HUNG);
+        cr_assert(links_without(rows[i].lacks) == (rows[i].may_hang ? 0x1e : 0), "%u", i);
+        cr_assert(world->counts[SOMETIMES_OUTSIDE_HUNG] == rows[i].may_hang);
+        cr_assert((world->processes[5].hung_us == UINT64_MAX) == rows[i].may_hang);
+        begin_outside(rows[i].pre_vote, rows[i].check_quorum, CUT_OFF);
+        cr_assert(links_without(rows[i].lacks) == 0);
+    }
+}
+
+/* Goal: one node outside, of those that run, keeps its links to the core and the clients, but no
+ * write of it ever ends. Method: two voters and the spares outside, all alive or the first one
+ * dead; a write that was under way, and one after it. */
+Test(cluster, outside_node_hangs) {
+    for (node_id hung = 4; hung <= 5; hung++) {
+        begin_outside(0, CONFIG_OPTION_ALL, HUNG);
+        if (hung == 5) crash_now(4);
+        order_write(hung, 1);
+        poke(hung);
+        outside = node_bit(4) | node_bit(5);
+        cluster_calm(world);
+        cr_assert(world->core == 0xe && world->reach == (world->core | node_bit(hung)));
+        for (node_id id = 4; id <= COUNT; id++)
+            cr_assert(links_of(id) == (id == hung ? world->core : 0), "n%u", id);
+        cr_assert(world->counts[SOMETIMES_OUTSIDE_HUNG] == 1);
+        run_for(0); /* Node 4 starts again. */
+        world->clients[0].leader = hung;
+        cr_assert_str_eq(ask_client(hung), "propose:1");
+        order_write(hung, 2);
+        poke(hung);
+        order_packet(1, hung, 7, 0);
+        poke(1);
+        heard_count = 0;
+        run_for(QUIET_US / 2);
+        cr_assert_str_eq(heard_by(hung), "receive:7");
+        cr_assert(world->disks[hung].pending == 2 && world->disks[hung].term == 0);
+    }
+}
+
+/* Goal: a disk that hung works again in the calm phase. Method: it hangs until long after, or for
+ * ever, with a write that it has begun, before or after it began to hang. */
+Test(cluster, calm_phase_ends_a_hang) {
+    for (uint32_t bits = 0; bits < 4; bits++) {
+        begin();
+        uint64_t until_us = bits & 1 ? QUIET_US : UINT64_MAX;
+        if (bits & 2) process_hang(world, 2, until_us);
+        order_write(2, 1);
+        order_packet(2, 3, 7, 1);
+        poke(2);
+        if (!(bits & 2)) process_hang(world, 2, until_us);
+        run_for(2 * SYNC_US);
+        cr_assert(world->disks[2].pending == 1);
+        heard_count = 0;
+        cluster_calm(world);
+        run_for(SYNC_US);
+        cr_assert_str_eq(heard_by(2), "saved:1");
+        cr_assert(world->disks[2].pending == 0 && world->disks[2].term == 1);
+        run_for(LATENCY_US);
+        cr_assert_str_eq(heard_by(3), "receive:7");
+    }
+}
+
+/* Goal: nodes that are gone stay away, unless the others are no quorum without them. Method: two or
+ * three of five have stopped for good, and a spare: in the second case the voters come back. */
+Test(cluster, gone_nodes_stay_away_unless_needed) {
+    for (uint32_t count = 2; count <= 3; count++) {
+        begin_outside(CONFIG_OPTION_ALL, CONFIG_OPTION_ALL, LINKED);
+        for (node_id id = 1; id <= count; id++) process_stop(world, id);
+        process_stop(world, 7);
+        cluster_calm(world);
+        bool are_needed = count == 3;
+        cr_assert(world->core == (are_needed ? 0x3e : 0x38));
+        cr_assert(world->gone == ((are_needed ? 0 : 0x6) | node_bit(7)));
+        cr_assert(links_of(7) == 0 && (are_needed || links_of(1) == 0));
+        run_for(QUIET_US / 2);
+        for (node_id id = 1; id <= count; id++)
+            cr_assert(world->processes[id].is_alive == are_needed);
+        cr_assert(!world->processes[7].is_alive);
     }
 }
 

@@ -375,6 +375,74 @@ static void tell_second_write_only(struct world *w, uint32_t variant) {
 /* The second of two pending writes has survived, the first has not. */
 Test(recovery, not_a_prefix) { judge(CHECK_RECOVERY, 3, tell_second_write_only, FORGED); }
 
+/* ---- wiped disks ---- */
+
+TestSuite(wipe, .init = open_world, .fini = close_world);
+
+/* n3 has all that n1 and n2 have committed, a snapshot, and writes that are pending; then nothing.
+ */
+static void tell_wiped(struct world *w, uint32_t variant) {
+    agree(w, 2);
+    commits(w, 2, 2);
+    becomes_follower(w, 3, 1);
+    copies(w, 3, 1, 1);
+    copies(w, 3, 1, 2);
+    commits(w, 3, 1);
+    compacts(w, 3);
+    syncs(w, 3);
+    becomes_follower(w, 3, 1);
+    steps(w, 3);
+    if (variant == FORGED) crashes(w, 3, 0);
+    else wipes(w, 3);
+    struct disk *disk = &w->cluster->disks[3];
+    if (variant == FORGED) disk_clear(disk);
+    if (variant == FORGED_2) disk->term = 1;
+    if (variant == FORGED_3) disk->image.members = voters(three(1, 2, 3));
+    restarts(w, 3);
+    if (variant != LEGAL) return;
+    cr_assert(puppet(w, 3)->view.last == 0);
+    becomes_follower(w, 3, 1);
+    copies(w, 3, 1, 1);
+    compacts(w, 1);
+    installs(w, 3, 1);
+    syncs(w, 3);
+    crashes(w, 3, 0);
+    restarts(w, 3);
+    cr_assert(puppet(w, 3)->view.last == 2);
+}
+
+/* Goal: after a wipe the checks expect an empty disk: no term, no log, no members, nothing pending.
+ * Method: the node starts with nothing, takes entries and a snapshot, and restarts with those; an
+ * empty disk that nobody has told of, and a wiped one that holds a term or members. */
+Test(wipe, disk_is_empty) { judge(CHECK_RECOVERY, 3, tell_wiped, FORGED_3); }
+
+/* n2 has voted for n1 in term 1. Its disk forgets that; the others do not. */
+static void tell_vote_after_wipe(struct world *w, uint32_t variant) {
+    elects(w, 1, 1, nodes(1, 2));
+    wipes(w, 2);
+    restarts(w, 2);
+    if (variant == LEGAL) votes(w, 2, 1, 1);
+    if (variant == LEGAL) syncs(w, 2);
+    votes(w, 2, 3, variant == LEGAL ? 2 : 1);
+    syncs(w, 2);
+}
+
+/* Goal: a wiped node that votes a second time in a term is found, as its promise had left (5.2).
+ * Method: it votes for another node in that term, or for the same one and then in the next term. */
+Test(wipe, second_vote) { judge(CHECK_VOTE_ONCE, 3, tell_vote_after_wipe, FORGED); }
+
+static void tell_lost_entry(struct world *w, uint32_t variant) {
+    agree(w, 2);
+    if (variant == LEGAL) becomes_follower(w, 3, 1);
+    if (variant == LEGAL) copies(w, 3, 1, 1);
+    if (variant == LEGAL) copies(w, 3, 1, 2);
+    wipes(w, 2);
+}
+
+/* Goal: what is committed and lost by a wipe is found at once. Method: it was on two of three
+ * disks, or on all of them. */
+Test(wipe, committed_entry) { judge(CHECK_COMMITTED_DURABILITY, 3, tell_lost_entry, FORGED); }
+
 /* The disk of a living node changes: found by the comparison. */
 Test(recovery, living_disk) {
     world_reset(&world, 3, CHECK_ALL);

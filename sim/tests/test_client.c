@@ -252,6 +252,56 @@ Test(cluster, client_0_moves_on) {
     }
 }
 
+/* Goal: a client may stay with the node that it knows, whatever that one says. Method: that node
+ * refuses and names another one, is down, ends a read unserved, or does not answer for long: it is
+ * asked again if that is chosen, else the next one. */
+Test(cluster, client_stays_with_the_leader_it_knows) {
+    enum { REFUSES, IS_DOWN, FAILS_READ, IS_SILENT, WAYS };
+    for (uint32_t way = REFUSES; way < WAYS; way++)
+        for (uint32_t stays = 0; stays < 2; stays++) {
+            begin();
+            open_session();
+            forced[CHOICE_CLIENT_STAY] = stays;
+            forced[CHOICE_CLIENT_READ] = way == FAILS_READ;
+            stages[1].effects.refused = way == REFUSES;
+            stages[1].effects.leader = 3;
+            stages[1].view.leader = 3;
+            if (way == FAILS_READ) end_read(1, command_of(1, 2), false, false);
+            if (way == IS_DOWN) crash_now(1);
+            cr_assert(ask_as(1)[0] == (way == IS_DOWN ? '\0' : '1'));
+            cr_assert(asked[CHOICE_CLIENT_STAY] == (way != IS_SILENT));
+            run_for(RETRY_US);
+            char next = way == REFUSES || way == FAILS_READ ? '3' : '2';
+            cr_assert(ask_as(1)[0] == (stays ? '1' : next), "%u, %u", way, stays);
+        }
+}
+
+/* Goal: while nothing can be committed without another entry (5.4.2), client 0 proposes again in
+ * the calm phase, though it has got what it wanted. Method: a leader whose last entry is of an
+ * earlier term, or of its own; nobody leads; the leader is the node outside whose disk hangs, whom
+ * clients reach, or one whom they do not reach. The other client asks for nothing. */
+Test(cluster, calm_client_0_proposes_while_it_is_needed) {
+    enum { OLD_ENTRY, OWN_ENTRY, NO_LEADER, OUTSIDE, UNREACHED, WAYS };
+    for (uint32_t way = OLD_ENTRY; way < WAYS; way++) {
+        begin();
+        cluster_calm(world);
+        for (uint32_t i = 0; i < 2; i++) {
+            world->clients[i].leader = 2;
+            world->clients[i].has_written = world->clients[i].has_read = true;
+        }
+        if (way >= OUTSIDE) world->core &= ~node_bit(2);
+        if (way == UNREACHED) world->reach &= ~node_bit(2);
+        struct node_view *v = &world->processes[2].view;
+        v->role = way == NO_LEADER ? NODE_CANDIDATE : NODE_LEADER;
+        v->term = 5;
+        v->last_term = way == OWN_ENTRY || way == OUTSIDE ? 5 : 4;
+        bool is_needed = way == OLD_ENTRY || way == OUTSIDE;
+        cr_assert_str_eq(ask_as(1), "");
+        cr_assert_str_eq(ask_as(0), is_needed ? "2 propose:1" : "", "%u", way);
+        cr_assert(world->counts[SOMETIMES_UNHEARD] == 0, "nobody asks in vain");
+    }
+}
+
 /* Goal: in the calm phase each client wants one write and one read. Method: whatever it waited for
  * is done first; when it has both, it is content. */
 Test(cluster, calm_client_writes_and_reads) {

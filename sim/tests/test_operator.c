@@ -1,11 +1,12 @@
 /* test_operator.c - the operator: what it asks, whom, and how often, told by the actors that it
- * asks. */
+ * asks; and which machines come back. */
 #include <criterion/criterion.h>
 
 #include "actor.h"
+#include "process.h"
 
 /* In the order in which the operator chooses them; 0: nothing. */
-enum { VOTER = 1, LEARNER, REMOVE, VOTER_JOINT, REMOVE_JOINT, REPLACE, MOVE, KIND_COUNT };
+enum { VOTER = 1, LEARNER, REMOVE, VOTER_JOINT, REMOVE_JOINT, REPLACE, MOVE, HEAL };
 
 enum { OCCASION_US = 1000 };
 
@@ -159,6 +160,154 @@ Test(cluster, operator_asks_again) {
     stage_begin(world->config);
     occasion(2);
     cr_assert(heard_count == 0, "a new run begins without a wish");
+}
+
+/* ---- health ---- */
+
+static void stop_all(node_set set) {
+    for (node_id id = 1; id <= 6; id++)
+        if (set >> id & 1) process_stop(world, id);
+}
+
+/* Goal: a member that is gone leaves, and a node that runs and is no member takes its place.
+ * Method: a voter, a learner, two of them, a stranger and nobody is gone; with a node for its
+ * place, and without. */
+Test(cluster, operator_replaces_the_dead) {
+    const struct {
+        node_set gone, voters, learners; /* What is asked for; no voters: nothing. */
+    } rows[] = {
+        {node_bit(3), 0x56, 0x20},
+        {node_bit(5), 0x5e, 0},
+        {node_bit(1) | node_bit(4), 0x5c, 0x20}, /* The lowest of them. */
+        {node_bit(3) | node_bit(6), 0x16, 0x20},
+        {node_bit(6), 0, 0},
+        {0, 0, 0},
+    };
+    for (uint32_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin();
+        stop_all(rows[i].gone);
+        choose(HEAL, 2);
+        occasion(2);
+        bool is_asked = rows[i].voters != 0;
+        cr_assert(heard_count == is_asked && world->counts[SOMETIMES_REPLACED] == is_asked);
+        if (!is_asked) continue;
+        const struct node_event *e = &stages[2].event;
+        cr_assert(e->type == NODE_CHANGE && !e->u.change.is_joint);
+        cr_assert(e->u.change.voters == rows[i].voters, "row %u", i);
+        cr_assert(e->u.change.learners == rows[i].learners, "row %u", i);
+    }
+}
+
+/* Goal: an operator never asks for voters of whom a majority is gone. Method: every change about
+ * every node, whatever two nodes are gone: it is asked for unless the majority would be. */
+Test(cluster, operator_goes_by_health) {
+    uint32_t asked_for = 0, refrained = 0;
+    for (node_id a = 1; a <= 6; a++)
+        for (node_id b = a; b <= 6; b++)
+            for (uint32_t kind = VOTER; kind < REPLACE; kind++)
+                for (node_id id = 1; id <= 6; id++) {
+                    if (a == 2 || b == 2) continue; /* The leader is needed. */
+                    begin();
+                    stop_all(node_bit(a) | node_bit(b));
+                    choose(kind, id);
+                    occasion(2);
+                    bool adds = kind == VOTER || kind == VOTER_JOINT;
+                    node_set voters = adds ? 0x1e | node_bit(id) : without(0x1e, id);
+                    bool is_healthy = node_is_majority(voters, voters & ~world->gone);
+                    cr_assert(heard_count == is_healthy, "%u about n%u", kind, id);
+                    asked_for += is_healthy;
+                    refrained += !is_healthy;
+                }
+    cr_assert(asked_for > 100 && refrained > 20, "%u, %u", asked_for, refrained);
+}
+
+/* Goal: a wish that has become unhealthy is given up. Method: it is refused, two of its voters
+ * stop, or none; then the leader would accept it. */
+Test(cluster, unhealthy_wish_is_given_up) {
+    for (uint32_t is_sick = 0; is_sick < 2; is_sick++) {
+        begin();
+        choose(REMOVE, 1);
+        stages[2].effects.refused = true;
+        cr_assert(*occasion(2) == 'c');
+        if (is_sick) stop_all(node_bit(3) | node_bit(4));
+        choose(0, 1);
+        occasion(2);
+        cr_assert(heard_count == !is_sick);
+    }
+}
+
+/* ---- machines ---- */
+
+/* Nodes 4 and 5 were removed, of which only node 4 has a term on its disk; id 6 was never used. */
+static void begin_removed(uint32_t wipe_same_id) {
+    struct cluster_config config = quiet(4);
+    config.spares = 2;
+    config.reserve = 1;
+    config.operator_us = OCCASION_US;
+    config.wipe_same_id = wipe_same_id;
+    stage_begin(config);
+    order_write(4, 1);
+    poke(4);
+    stages[2].view.role = NODE_LEADER;
+    order_change(2, 1, (struct node_members){.voters = 0xe});
+    poke(2);
+    run_for(OCCASION_US);
+    stages[2].view.commit = 1;
+    poke(2);
+    cr_assert(world->disks[4].term == 1 && world->disks[5].term == 0);
+    cr_assert(world->gone == node_bit(6) && !world->processes[6].is_alive);
+    choose(VOTER, 5);
+    forced[CHOICE_RENEW] = 1;
+}
+
+static const char *renewal(void) {
+    heard_count = 0;
+    const char *what = facts(happen_now(EVENT_OPERATOR, 0));
+    cr_assert(heard_count == 0, "nothing else is asked for");
+    return what;
+}
+
+/* Goal: a removed machine comes back under an id that was never used, and its old one does not.
+ * Method: it is renewed; then another one is removed, for which no id is left: a node that has
+ * stopped lends its id to nobody. */
+Test(cluster, removed_machine_gets_a_new_id) {
+    begin_removed(0);
+    cr_assert_str_eq(renewal(), "crash start");
+    cr_assert(world->counts[SOMETIMES_RENEWED] == 1 && world->gone == node_bit(4));
+    cr_assert(world->processes[6].is_alive && stages[6].view.term == 0);
+    order_write(5, 1);
+    poke(5);
+    run_for(SYNC_US);
+    cr_assert(world->disks[5].term == 1);
+    cr_assert_str_eq(renewal(), "");
+    run_for(QUIET_US / 2);
+    cr_assert(!world->processes[4].is_alive && world->processes[5].is_alive);
+    cr_assert(world->counts[SOMETIMES_RENEWED] == 1 && world->gone == node_bit(4));
+}
+
+/* Goal: only what is removed is renewed. Method: the removal is not committed, or the machine never
+ * took part. */
+Test(cluster, members_keep_their_machines) {
+    begin_removed(0);
+    world->processes[2].view.commit = 0;
+    cr_assert_str_eq(renewal(), "");
+    world->processes[2].view.commit = 1;
+    world->disks[4].term = 0;
+    cr_assert_str_eq(renewal(), "");
+    cr_assert(world->gone == node_bit(6) && world->counts[SOMETIMES_RENEWED] == 0);
+}
+
+/* Goal: the named sin: a removed machine is wiped and comes back under its old id. Method: it is
+ * alive, or down. */
+Test(cluster, wiped_machine_keeps_its_id_if_asked_to) {
+    for (uint32_t is_down = 0; is_down < 2; is_down++) {
+        begin_removed(1);
+        if (is_down) crash_now(4);
+        cr_assert_str_eq(renewal(), is_down ? "wipe" : "crash wipe");
+        cr_assert(world->disks[4].term == 0 && world->gone == node_bit(6));
+        run_for(DOWN_US);
+        cr_assert(world->processes[4].is_alive && world->counts[SOMETIMES_RENEWED] == 0);
+    }
 }
 
 /* Goal: the calm phase has no operator, and a configuration may have none. Method: what is pending.
