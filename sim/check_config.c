@@ -101,6 +101,13 @@ void check_config_compare(struct checks *k, const struct cluster *c, node_id id)
                (ull)log->base + 1, (ull)log->last);
 }
 
+/* Votes are counted by the configuration that the node acts on: it is looked at again when the node
+ * asks for votes, and when it has won. */
+static bool is_promoted(const struct node_view *before, const struct node_view *after) {
+    bool is_new = before->role != after->role || before->term != after->term;
+    return is_new && after->role != NODE_FOLLOWER;
+}
+
 /* After the log and the commit of the step: what a leader commits and then appends, in one step, is
  * in that order. */
 void check_config_step(struct checks *k, const struct cluster *c, const struct change *change,
@@ -108,6 +115,7 @@ void check_config_step(struct checks *k, const struct cluster *c, const struct c
     const struct node_effects *e = change->effects;
     if (k->undecided != NULL) return;
     if (e->save_from != 0) check_changes(k, c, id, e->save_from);
-    if (e->save_from != 0 || e->save_snapshot) check_config_compare(k, c, id);
+    bool is_due = e->save_from != 0 || e->save_snapshot;
+    if (is_due || is_promoted(change->before, cluster_view(c, id))) check_config_compare(k, c, id);
     check_outsider(k, c, id);
 }

@@ -208,6 +208,34 @@ static void tell_in_force(struct world *w, uint32_t variant) {
  * committed" (6). */
 Test(configuration, latest_in_the_log) { judge(CHECK_CONFIGURATION, 3, tell_in_force, FORGED_2); }
 
+/* n2, which has 2/1 and the configuration at 3/1, seeks votes, wins them, or steps down, without a
+ * word about its log. */
+static void tell_promotion(struct world *w, uint32_t variant) {
+    begin_change(w, voters(FOUR));
+    catch_up(w, three(2, 3, 4));
+    commits(w, 1, 3);
+    puppet(w, 2)->view.role = NODE_PRECANDIDATE;
+    if (variant == FORGED) forges(w, 2, voters(FIRST));
+    steps(w, 2);
+    if (variant == FORGED) return;
+    for (node_id id = 3; id <= 4; id++) {
+        promises_prevote(w, id, 2, 1);
+        steps(w, id);
+        hears_promise(w, 2, id,
+                      (struct promise){.type = PROMISE_PREVOTE, .candidate = 2, .term = 1});
+    }
+    if (variant == FORGED_2) forges(w, 2, voters(FIRST));
+    votes(w, 2, 2, 2);
+    if (variant == FORGED_2) return;
+    for (node_id id = 3; id <= 4; id++) votes(w, id, 2, 2);
+    for (node_id id = 2; id <= 4; id++) syncs(w, id);
+    if (variant == FORGED_3) forges(w, 2, voters(FIRST));
+    leads(w, 2, 2);
+}
+
+/* It counts votes by the configuration that it acts on: that of its log (6). */
+Test(configuration, when_promoted) { judge(CHECK_CONFIGURATION, 3, tell_promotion, FORGED_3); }
+
 static void tell_joiner(struct world *w, uint32_t variant) {
     begin_change(w, voters(FOUR));
     catch_up(w, node_bit(2));
