@@ -146,9 +146,9 @@ struct goal {
     bool has_stay, has_handover; /* These stages come after settling; chosen once for a run. */
     bool has_settled;            /* Once at least: a quiet time runs until `quiet_us`. */
     bool is_asked, is_refused;   /* Handover: the leader was asked; it refused. */
-    uint64_t quiet_us; /* When the quiet time ends. */
-    uint64_t due_us;   /* The stage must be reached, or its watch ends. */
-    uint64_t term;     /* Stay, handover: of the leader that the core has settled on. */
+    uint64_t quiet_us;           /* When the quiet time ends. */
+    uint64_t due_us;             /* The stage must be reached, or its watch ends. */
+    uint64_t term;               /* Stay, handover: of the leader that the core has settled on. */
     node_id leader, target;
 };
 
@@ -174,9 +174,9 @@ struct cluster {
     uint64_t digest; /* Over all events: two runs are equal if it is. */
     bool is_calm;
     bool has_changed; /* A configuration was appended to some log. */
-    node_set core;  /* In the calm phase: the nodes that must make progress. */
-    node_set reach; /* The nodes that requests of clients reach. */
-    node_set gone;  /* Nodes that are down and do not restart. */
+    node_set core;    /* In the calm phase: the nodes that must make progress. */
+    node_set reach;   /* The nodes that requests of clients reach. */
+    node_set gone;    /* Nodes that are down and do not restart. */
     struct goal goal;
     struct client clients[CONFIG_CLIENTS_MAX + 1];
     struct node_event operator_wish; /* The change that the operator asks for. */
