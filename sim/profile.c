@@ -193,13 +193,22 @@ static uint32_t draw_option(uint64_t *random) {
     }
 }
 
-/* Leases need check-quorum. They are worth nothing where the network is as slow as they are long:
- * elections take longer here, and packets less time. */
+/* Leases need check-quorum. A stale one is read only while all of this holds: the leader is cut off
+ * for longer than an election takes, the others have elected a new one by votes that no loyalty
+ * holds back, and a client has found it, but another has not. So the network is fast compared with
+ * elections here, faults last, and clients ask seldom but give up soon: else the steps of a run are
+ * spent before that time is over. */
 static void draw_lease(uint64_t *random, struct cluster_config *config) {
+    enum { FEW_NODES = 9 }; /* More need all of the spread, or their votes are split. */
     uint32_t spread = config->election_us_max - config->election_us_min;
     config->check_quorum = CONFIG_OPTION_ALL;
-    config->election_us_min *= between(random, 1, 4);
-    config->election_us_max = config->election_us_min + spread;
+    if (coin(random)) config->pre_vote = CONFIG_OPTION_ALL;
+    config->election_us_min *= between(random, 1, 2);
+    config->election_us_max =
+        config->election_us_min + spread / between(random, 1, config->nodes <= FEW_NODES ? 4 : 1);
+    config->fault_us = scaled(random, 50 * MS, 400 * MS);
+    config->client_us = scaled(random, 10 * MS, 80 * MS);
+    config->retry_us = scaled(random, 20 * MS, 80 * MS);
     config->latency_us_min = scaled(random, 10, 1 * MS);
     config->latency_us_max = scaled(random, 1 * MS, 8 * MS);
     uint32_t fifth_us = config->election_us_min / 5;
