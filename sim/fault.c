@@ -12,13 +12,13 @@ void fault_crash(struct cluster *c, node_id id) {
     if (c->processes[id].is_alive) process_crash(c, id);
 }
 
+/* A node that is paused already must go on first: else the only node might never take a step. */
 void fault_pause(struct cluster *c, node_id id) {
     struct process *p = &c->processes[id];
-    if (!p->is_alive) return;
+    if (!p->is_alive || p->resume_us > c->clock_us) return;
     c->counts[SOMETIMES_PAUSE]++;
     uint32_t more = choice_take(c->choices, CHOICE_PAUSE_TIME, id, c->config.pause_us_max);
-    uint64_t resume_us = c->clock_us + 1 + more;
-    if (p->resume_us < resume_us) p->resume_us = resume_us;
+    p->resume_us = c->clock_us + 1 + more;
 }
 
 void fault_isolate(struct cluster *c, node_id id) {
@@ -58,7 +58,7 @@ static void pause(struct cluster *c) {
     if (id != 0) fault_pause(c, id);
 }
 
-/* A disk that hangs already must work again first: else the only node might never take a step. */
+/* A disk that hangs already must work again first, for the same reason. */
 static void hang(struct cluster *c) {
     node_id id = choose_victim(c, CHOICE_HANG);
     if (id == 0 || c->processes[id].hung_us > c->clock_us) return;

@@ -199,13 +199,11 @@ static uint32_t draw_option(uint64_t *random) {
  * elections here, faults last, and clients ask seldom but give up soon: else the steps of a run are
  * spent before that time is over. */
 static void draw_lease(uint64_t *random, struct cluster_config *config) {
-    enum { FEW_NODES = 9 }; /* More need all of the spread, or their votes are split. */
     uint32_t spread = config->election_us_max - config->election_us_min;
     config->check_quorum = CONFIG_OPTION_ALL;
     if (coin(random)) config->pre_vote = CONFIG_OPTION_ALL;
-    config->election_us_min *= between(random, 1, 2);
-    config->election_us_max =
-        config->election_us_min + spread / between(random, 1, config->nodes <= FEW_NODES ? 4 : 1);
+    config->election_us_min = between(random, config->election_us_min, 2 * config->election_us_min);
+    config->election_us_max = config->election_us_min + spread;
     config->fault_us = scaled(random, 50 * MS, 400 * MS);
     config->client_us = scaled(random, 10 * MS, 80 * MS);
     config->retry_us = scaled(random, 20 * MS, 80 * MS);

@@ -45,7 +45,8 @@ static bool run_faults(struct simulator *s, const struct cluster_config *config,
                        struct choices *choices) {
     checks_reset(s->checks, s->enabled, config);
     if (!advance(s, cluster_reset(s->cluster, config, choices))) return false;
-    while (s->cluster->steps < config->steps)
+    uint64_t events_max = (uint64_t)RUN_FAULT_EVENTS * config->steps;
+    while (s->cluster->steps < config->steps && s->cluster->events < events_max)
         if (!advance(s, cluster_step(s->cluster))) return false;
     return true;
 }

@@ -24,6 +24,11 @@ struct run_result {
     uint64_t counts[SOMETIMES_COUNT];
 };
 
+/* The faults end when there have been so many events for each of the steps that the nodes were to
+ * take: faults that keep all nodes from taking steps could go on for ever. 100,000
+ * seeds of 1 to 9 nodes need up to 35 of them. */
+enum { RUN_FAULT_EVENTS = 100 };
+
 /* A calm phase may take this many events for each node: one that takes more is a storm of messages,
  * which may need hours for its time. Correct nodes take up to 820 (20,000 seeds of 1 to 9 nodes),
  * those that stall until their time is over 11,000 (mutant T03). */

@@ -43,7 +43,9 @@ static void survey_members(struct survey *s, const struct node_members *m) {
     bool is_quorum = node_is_quorum(m, s->set);
     s->named |= node_members_all(m);
     s->is_quorum = s->is_quorum && is_quorum;
-    s->is_any_quorum = s->is_any_quorum || is_quorum;
+    struct node_members next = *m; /* The leader may leave a joint configuration at any time. */
+    next.outgoing = 0;
+    s->is_any_quorum = s->is_any_quorum || is_quorum || node_is_quorum(&next, s->set);
 }
 
 struct survey survey_cluster(const struct cluster *c, node_set set) {

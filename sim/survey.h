@@ -9,7 +9,7 @@
 struct survey {
     node_set set;       /* The nodes that were asked about. */
     bool is_quorum;     /* They hold a quorum of each of these configurations ... */
-    bool is_any_quorum; /* ... or of one of them at least. */
+    bool is_any_quorum; /* ... or of one of them at least, or of one that a joint one leads to. */
     node_set named;     /* All nodes of all of them. */
 };
 

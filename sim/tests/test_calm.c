@@ -231,17 +231,19 @@ Test(cluster, outside_node_keeps_a_link) {
     }
 }
 
-/* Goal: a node outside and the node that it reaches are never a quorum. Method: a configuration on
- * one disk or in one log, in which nodes 1, 2 and 5 are the voters: node 5 keeps a link to 3 or 4,
- * but none to 1 or 2. */
+/* Goal: a node outside and the node that it reaches are never a quorum, and never become one.
+ * Method: a configuration on one disk or in one log, in which nodes 1, 2 and 5 are the voters or
+ * will be when a joint one is left: node 5 keeps a link to 3 or 4, but none to 1 or 2. */
 Test(cluster, outside_pair_is_no_quorum) {
+    static const node_set outgoing[] = {0, 0x3e};
     for (node_id id = 1; id <= 4; id++)
-        for (uint32_t is_dead = 0; is_dead < 2; is_dead++) {
+        for (uint32_t way = 0; way < 4; way++) {
             begin_outside(CONFIG_OPTION_ALL, CONFIG_OPTION_ALL, LINKED);
-            order_change(4, 1, (struct node_members){.voters = nodes(1, 2, 5)});
+            order_change(4, 1, (struct node_members){.voters = nodes(1, 2, 5),
+                                                     .outgoing = outgoing[way / 2]});
             poke(4);
             run_for(2 * SYNC_US);
-            if (is_dead) crash_now(4);
+            if (way % 2 != 0) crash_now(4);
             outside = node_bit(5);
             forced[CHOICE_OUTSIDE_LINK] = id - 1u;
             cluster_calm(world);
