@@ -239,8 +239,9 @@ Test(cluster, outside_pair_is_no_quorum) {
     for (node_id id = 1; id <= 4; id++)
         for (uint32_t way = 0; way < 4; way++) {
             begin_outside(CONFIG_OPTION_ALL, CONFIG_OPTION_ALL, LINKED);
-            order_change(4, 1, (struct node_members){.voters = nodes(1, 2, 5),
-                                                     .outgoing = outgoing[way / 2]});
+            order_change(
+                4, 1,
+                (struct node_members){.voters = nodes(1, 2, 5), .outgoing = outgoing[way / 2]});
             poke(4);
             run_for(2 * SYNC_US);
             if (way % 2 != 0) crash_now(4);

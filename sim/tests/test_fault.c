@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor.h"
+#include "fault.h"
 
 /* ---- faults ---- */
 
@@ -157,6 +158,21 @@ Test(cluster, nodes_stop_for_good) {
         for (uint32_t id = 1; id <= n + 1; id++)
             cr_assert(world->processes[id].is_alive == !(twin.gone >> id & 1));
     }
+}
+
+/* Goal: a pause ends, however often a node is paused. Method: a second pause before the end of the
+ * first, and one at its end. */
+Test(cluster, a_pause_is_not_prolonged) {
+    stage_begin(quiet(3));
+    fault_pause(world, 1);
+    uint64_t end_us = world->processes[1].resume_us;
+    cr_assert(end_us > world->clock_us && world->counts[SOMETIMES_PAUSE] == 1);
+    world->clock_us = end_us - 1;
+    fault_pause(world, 1);
+    cr_assert(world->processes[1].resume_us == end_us && world->counts[SOMETIMES_PAUSE] == 1);
+    world->clock_us = end_us;
+    fault_pause(world, 1);
+    cr_assert(world->processes[1].resume_us > end_us && world->counts[SOMETIMES_PAUSE] == 2);
 }
 
 /* Goal: the dead are left alone. Method: a crash and a pause of a node that is down change nothing.

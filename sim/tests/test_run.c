@@ -264,3 +264,23 @@ Test(run, a_storm_of_messages_is_bounded) {
     cr_expect_lt(result.events, 2 * 3 * RUN_CALM_EVENTS);
     simulator_free(&s);
 }
+
+/* Goal: faults that keep the nodes from taking steps come to an end. Method: one node, and an
+ * occasion for faults in every 0.1 ms: it takes few of its steps, and the run passes. */
+Test(run, faults_end_without_steps) {
+    struct weather crashy = {PROFILE_CRASHY, 1, 1000};
+    struct simulator s;
+    struct run_result result;
+    cr_assert(simulator_new(&s, &node_raft, CHECK_ALL));
+    struct cluster_config config;
+    struct choice_odds odds;
+    struct choices choices;
+    draw(&crashy, 1, &config, &odds);
+    config.fault_us = 100;
+    choices_random(&choices, 1, &odds, NULL);
+    run_execute(&s, &config, &choices, &result);
+    cr_expect_eq(result.outcome, RUN_HELD);
+    cr_expect_lt(result.steps, 1000);
+    cr_expect_lt(result.events, 1000 * RUN_FAULT_EVENTS + RUN_CALM_EVENTS);
+    simulator_free(&s);
+}
