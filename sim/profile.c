@@ -232,6 +232,24 @@ static void draw_extensions(uint64_t *random, struct cluster_config *config) {
     if (between(random, 0, 3) == 0) draw_lease(random, config);
 }
 
+/* An answer is no longer true where its sender's log has been cut since, and does harm where its
+ * receiver leads again: it must be in flight for longer than another node leads, and its sender
+ * must not have made it true again, which a slow disk delays. In clusters of three this cannot be:
+ * what one follower has acknowledged is committed there. */
+static void draw_late(uint64_t *random, struct cluster_config *config, struct choice_odds *odds) {
+    odds->odds[CHOICE_LOSS] = odds->odds[CHOICE_CRASH] = odds->odds[CHOICE_PAUSE] = 0;
+    odds->odds[CHOICE_DELAY] = percent(between(random, 10, 30));
+    odds->odds[CHOICE_LATE] = percent(between(random, 20, 50));
+    odds->odds[CHOICE_PARTITION] = percent(between(random, 20, 40));
+    odds->odds[CHOICE_HEAL] = percent(between(random, 20, 40));
+    odds->odds[CHOICE_TRANSFER] = percent(40);
+    config->delay_us_max = scaled(random, 1000 * MS, 20000 * MS);
+    config->latency_us_min = scaled(random, 10, 1 * MS);
+    config->latency_us_max = scaled(random, 1 * MS, 8 * MS);
+    config->sync_us_max = scaled(random, 5 * MS, 40 * MS);
+    config->heartbeat_us = 75 * MS;
+}
+
 void profile_draw(const struct profile_request *request, uint64_t seed,
                   struct cluster_config *config, struct choice_odds *odds) {
     assert(request->nodes_min >= 1 && request->nodes_min <= request->nodes_max);
@@ -252,5 +270,7 @@ void profile_draw(const struct profile_request *request, uint64_t seed,
     }
     draw_requests(&random, odds);
     draw_extensions(&random, config);
+    if (request->profile == PROFILE_SWARM && between(&random, 0, 4) == 0)
+        draw_late(&random, config, odds);
     assert(config_problem(config) == NULL);
 }
