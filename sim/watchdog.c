@@ -31,7 +31,8 @@ static char state_of(pid_t pid) {
     fclose(file);
     line[count] = 0;
     const char *name_end = strrchr(line, ')'); /* The name of the program may hold anything. */
-    return name_end != NULL && name_end[1] == ' ' ? (char)name_end[2] : 'S';
+    if (name_end == NULL || name_end[1] != ' ') return 'S';
+    return name_end[2];
 }
 
 void watchdog_start(struct watchdog *w, pid_t pid, uint64_t beat) {

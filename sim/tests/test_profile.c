@@ -178,7 +178,7 @@ Test(profile, swarm_turns_each_fault_on_and_off) {
         cr_assert(level_count >= 1, "label %u", i);
         for (uint32_t j = 0; j < i; j++)
             for (uint32_t k = 0; k < 4 && (set >> j & 1); k++)
-                cr_assert(pairs[i][j][k] > SEEDS / 24, "labels %u and %u: %u times", i, j,
+                cr_assert(pairs[i][j][k] > SEEDS / 32, "labels %u and %u: %u times", i, j,
                           pairs[i][j][k]);
     }
 }
