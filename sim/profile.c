@@ -246,7 +246,7 @@ static void draw_turnover(uint64_t *random, struct cluster_config *config,
     odds->odds[CHOICE_PARTITION] = percent(between(random, 20, 40));
     odds->odds[CHOICE_HEAL] = percent(between(random, 20, 40));
     odds->odds[CHOICE_TRANSFER] = percent(40);
-    config->delay_us_max = scaled(random, 1000 * MS, 20000 * MS);
+    config->delay_us_max = scaled(random, 100 * MS, 20000 * MS);
     config->latency_us_min = scaled(random, 10, 1 * MS);
     config->latency_us_max = scaled(random, 1 * MS, 8 * MS);
     config->sync_us_max = scaled(random, 5 * MS, 40 * MS);
