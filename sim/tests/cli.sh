@@ -117,7 +117,7 @@ expect 1 '"check":"promise-durable"' replay "$artefact" --format json
 # shellcheck disable=SC2086 -- the words of the command that was printed
 expect 1 "violation promise-durable" $again --out again
 cmp -s "$artefact" "again/$(basename "$artefact")" || fail "the same seed gave another artefact"
-expect 1 "violation election-safety" run --node mutant:P01 --check election-safety --seeds 1..20000
+expect 1 "violation election-safety" run --node mutant:P01 --check election-safety --profile crashy --seeds 1..20000
 expect 1 "election won" run --node mutant:P01 --seeds 1..50 --out found --sometimes
 # The named sin is found: a node whose disk was wiped keeps its id. Without it, nothing is.
 expect 1 "violation" run --set wipe-same-id=1 --seeds 1..1000 --nodes 3..5 --check all,-progress --out sins
