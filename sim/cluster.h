@@ -71,7 +71,7 @@ struct change {
     const struct node_effects *effects; /* Of FACT_STEP. */
     const struct node_view *before;     /* Of FACT_STEP: the node before it. */
     node_id source;                     /* Of FACT_STEP: whose packet it was; 0: no packet. */
-    const struct promise *received;     /* What that packet promises; NULL: nothing. */
+    const struct promise *received;     /* The promise of that packet; NULL: none. */
     uint32_t fact_count;
     uint32_t prevote_count; /* So many of the facts are FACT_PREVOTE. */
     struct fact facts[CHANGE_FACTS_MAX];

@@ -20,7 +20,7 @@ struct watch {
     enum exit_code code;
     uint32_t artefacts;
     bool is_terminal, has_line;
-    struct description description; /* Of the run that was repeated last. */
+    struct description description; /* The run that was repeated last, in words. */
     double report_time;
 };
 

@@ -126,7 +126,7 @@ static bool check_packets(const struct cluster *c, node_id id, struct contract_b
     if (e->packet_count > NODE_PACKETS_MAX)
         return breaks(out, "packet_count", e->packet_count, "at most NODE_PACKETS_MAX");
     for (const struct node_packet *p = e->packets; p < e->packets + e->packet_count; p++) {
-        /* What is below the first allowed value wraps around to one above the last. */
+        /* A value below the first allowed one wraps around to one above the last. */
         bool is_broken = (p->size - 8u > NODE_PACKET_MAX - 8u) | (p->size % 8 != 0) |
                          (p->target - 1u >= count) | (p->target == id);
         if (is_broken || (p->after != 0 && p->after > newest_write(c, id) + (e->write != 0)))

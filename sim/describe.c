@@ -136,7 +136,7 @@ void describe_node(const struct cluster *c, node_id id, char *text, size_t size)
 
 /* ---- a goal ---- */
 
-/* What is looked at: the newest leader of the core, and its configuration. */
+/* The description is about the newest leader of the core and its configuration. */
 struct scene {
     const struct cluster *c;
     node_id leader; /* 0: nobody leads; then the rest says nothing. */

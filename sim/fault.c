@@ -58,7 +58,7 @@ static void pause(struct cluster *c) {
     if (id != 0) fault_pause(c, id);
 }
 
-/* A disk that hangs already must work again first, for the same reason. */
+/* A disk that hangs already must work again first: else the only node might never take a step. */
 static void hang(struct cluster *c) {
     node_id id = choose_victim(c, CHOICE_HANG);
     if (id == 0 || c->processes[id].hung_us > c->clock_us) return;

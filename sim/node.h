@@ -171,7 +171,7 @@ struct node_effects {
     bool save_chunk;
     struct {
         uint64_t state, size;    /* Of the snapshot. */
-        uint64_t offset, length; /* Of the part, which lies within the snapshot. At offset 0 it
+        uint64_t offset, length; /* The part lies within the snapshot. At offset 0 it
                                   * takes the place of what came before. */
     } chunk;
     uint64_t write; /* Sequence number, from 1 on and rising by 1 within a life; 0: nothing is
@@ -205,7 +205,7 @@ struct node_effects {
 
 enum node_role { NODE_FOLLOWER, NODE_PRECANDIDATE, NODE_CANDIDATE, NODE_LEADER };
 
-/* What checks may know of a node. Ids are those of nodes that exist, or 0. */
+/* The checks may know this of a node. Ids are those of nodes that exist, or 0. */
 struct node_view {
     enum node_role role;
     node_id vote, leader;
@@ -216,7 +216,7 @@ struct node_view {
     struct node_snapshot snapshot;
 };
 
-/* What a leader knows of a peer: all up to `match` is durable there, and `next` is what it sends.
+/* A leader knows this of a peer: all up to `match` is durable there, and `next` is what it sends.
  */
 struct node_progress {
     uint64_t match, next;
@@ -257,7 +257,7 @@ struct node_impl {
     void (*image)(const void *node, struct node_image *out);
     /* REQUIRES: the node leads, and the peer is one of its members. */
     struct node_progress (*progress)(const void *node, node_id peer);
-    /* What a packet promises, asked when it is sent; false: nothing. Fields that the type has no
+    /* The promise of a packet, asked when it is sent; false: none. Fields that the type has no
      * use for are undefined. */
     bool (*promise)(const void *bytes, size_t size, struct promise *out);
 };

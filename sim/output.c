@@ -136,7 +136,7 @@ void output_outcome(const struct finding *finding, bool has_finding, char *outco
 
 /* ---- findings ---- */
 
-/* Of two runs that differ, none is shown. */
+/* Two runs that differ have no description. */
 static bool has_description(const struct finding *f, const struct output_context *context) {
     if (context->description == NULL || f->kind == FINDING_NONDETERMINISTIC) return false;
     return context->description->state[0] != 0;

@@ -27,7 +27,7 @@ struct output_context {
     const char *program;               /* As it was typed. */
     const char *artefact;              /* NULL: not saved. */
     const char *again;                 /* The command that runs it from its seed; NULL: none. */
-    /* Of the run that is shown; NULL or empty: none. */
+    /* The run that is shown, in words; NULL or empty: none. */
     const struct description *description;
 };
 

@@ -29,8 +29,8 @@ struct stage {
         uint64_t index;
         struct node_entry entry;
     } entries[ACTOR_ENTRIES_MAX];
-    enum node_verdict verdict;    /* Of all that it applies. */
-    uint64_t match[NODE_MAX + 1]; /* What it knows of its peers when it leads. */
+    enum node_verdict verdict;    /* All that it applies gets this one. */
+    uint64_t match[NODE_MAX + 1]; /* Its knowledge of its peers when it leads. */
     struct node_event event;      /* The last one that it was told. */
     bool is_forged; /* It answers just what is ordered, even where that breaks the contract. */
     /* Forges the effects of its starts; NULL: they set an election timer. */

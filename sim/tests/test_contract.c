@@ -28,7 +28,7 @@ static struct stage *open_case(void) {
 
 enum { NEXT_WRITE = 3 };
 
-/* What a case orders: one value, which the rule allows or not. */
+/* A case orders one value, which the rule allows or not. */
 typedef void order(struct stage *s, uint64_t value);
 
 static void order_role(struct stage *s, uint64_t value) { s->view.role = (enum node_role)value; }

@@ -89,7 +89,7 @@ static const struct scene scenes[MOMENT_COUNT] = {
     [MINORITY] = {append, 1, 0},      [SYNCED] = {sync_follower, 2, 1},
 };
 
-/* Whom the fault has hit; of one kind, at most one. */
+/* The node that the fault has hit; of one kind, at most one. */
 static uint32_t crashed(void) {
     for (node_id id = 1; id <= SPARE; id++)
         if (!world->processes[id].is_alive) return id;

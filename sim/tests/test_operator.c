@@ -174,7 +174,7 @@ static void stop_all(node_set set) {
  * place, and without. */
 Test(cluster, operator_replaces_the_dead) {
     const struct {
-        node_set gone, voters, learners; /* What is asked for; no voters: nothing. */
+        node_set gone, voters, learners; /* The operator asks for this; no voters: for nothing. */
     } rows[] = {
         {node_bit(3), 0x56, 0x20},
         {node_bit(5), 0x5e, 0},
